@@ -1,0 +1,38 @@
+# How every target of the project is compiled, and the two shapes that targets have: a library per folder of src/, and
+# a test program per library.
+
+add_library(assay_flags INTERFACE)
+target_compile_options(assay_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-align -Woverloaded-virtual
+  # The bits of a result may not depend on where the compiler chooses to fuse: kernels fuse by name.
+  -ffp-contract=off)
+target_include_directories(assay_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+if(ASSAY_SANITIZE)
+  target_compile_options(assay_flags INTERFACE -fsanitize=${ASSAY_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(assay_flags INTERFACE -fsanitize=${ASSAY_SANITIZE})
+endif()
+
+# assay_library(NAME SOURCES a.cc ... DEPS other ...): the library of a folder, linked by its folder's name.
+function(assay_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  if(ARG_SOURCES)
+    add_library(${name} STATIC ${ARG_SOURCES})
+    target_link_libraries(${name} PUBLIC assay_flags ${ARG_DEPS})
+  else()
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE assay_flags ${ARG_DEPS})
+  endif()
+endfunction()
+
+# assay_test(NAME SOURCES a_test.cc ... DEPS lib ...): a GoogleTest program. Tests find committed data below
+# ASSAY_SOURCE_DIR.
+function(assay_test name)
+  if(NOT ASSAY_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE assay_flags ${ARG_DEPS} GTest::gtest_main GTest::gmock)
+  target_compile_definitions(${name} PRIVATE ASSAY_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
+endfunction()

@@ -1,0 +1,167 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "quant/formats.h"
+
+namespace assay {
+
+// The interface between the engine and what computes. All activations are row-major float32 [tokens][features] in the
+// backend's own memory (Buffer). Every operation is ordered after those called before it; a result is readable on the
+// host through Read(). For 1 to 32 tokens in a batch a token's results are the same bits whatever else is in the batch.
+// A request that a backend cannot serve throws kUnsupported naming backend and request: nothing falls back silently.
+
+// Memory of a backend.
+class Buffer {
+ public:
+  virtual ~Buffer() = default;
+  virtual size_t bytes() const = 0;
+  // Address in the backend's memory. Host backends: a plain pointer, 64-byte aligned.
+  virtual void* data() = 0;
+  float* floats() { return static_cast<float*>(data()); }
+};
+
+// A weight matrix (or a stack of `experts` matrices) in the backend's own layout: out[rows] = W[rows][columns] in[columns].
+class Weight {
+ public:
+  virtual ~Weight() = default;
+  Format format = Format::kF32;
+  int64_t rows = 0;
+  int64_t columns = 0;
+  int64_t experts = 1;
+};
+
+struct WeightSource {
+  std::string_view name;  // for messages
+  Format format = Format::kF32;
+  int64_t rows = 0, columns = 0, experts = 1;
+  std::span<const uint8_t> data;  // GGUF layout: experts * rows * bytes of a row
+};
+
+enum class CacheType { kF16, kF32 };
+enum class Activation { kSilu, kGeluTanh };
+
+struct RopeParams {
+  int dimensions = 0;      // the first `dimensions` of each head are rotated
+  bool neox = true;        // pairs (i, i + dimensions/2); else adjacent pairs (2i, 2i+1)
+  float base = 10000.0F;
+  float scale = 1.0F;      // positions are multiplied by it (linear scaling: 1/factor)
+  const float* factors = nullptr;  // host memory, dimensions/2 divisors of the frequencies, or null
+};
+
+// Grouped-query attention over a cache of one layer.
+struct AttentionParams {
+  int heads = 0, kv_heads = 0, head_dim = 0;
+  float scale = 1.0F;
+  int window = 0;  // > 0: a query at position p sees positions above p - window; 0: all up to p
+};
+
+// The keys and values of one layer: [cells][kv_heads * head_dim] each, in CacheType. Position p lies in cell p % cells;
+// a window layer may have fewer cells than the context (at least window + the largest batch).
+struct KvLayer {
+  Buffer* keys = nullptr;
+  Buffer* values = nullptr;
+  CacheType type = CacheType::kF16;
+  int cells = 0;
+};
+
+// One gated-delta-net layer (Yang et al. 2024, as Qwen3.5 has it; docs/architectures.md).
+struct DeltaNetParams {
+  int key_heads = 0, value_heads = 0, head_dim = 0;  // value head h uses key head h % key_heads
+  float norm_eps = 1e-6F;                            // of the L2 norm of q and k
+};
+
+// What one batch did to the recurrent state, so that any prefix of it can be applied again without decoding: for each
+// token and value head the normalised key, the weighted error delta and the decay. float32
+// [tokens][value_heads * (2 * head_dim + 1)].
+struct DeltaNetLog {
+  float* steps = nullptr;  // null: not kept
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string name() const = 0;         // "ref", "cpu"
+  virtual std::string description() const = 0;  // what runs: "cpu: avx512_vnni, 2 threads"
+
+  virtual std::unique_ptr<Weight> Load(const WeightSource& source) = 0;
+  virtual std::unique_ptr<Buffer> Allocate(size_t bytes) = 0;  // zeroed
+  virtual void Write(void* destination, const void* host, size_t bytes) = 0;
+  virtual void Read(const void* source, void* host, size_t bytes) = 0;
+  virtual void Copy(void* destination, const void* source, size_t bytes) = 0;  // may not overlap
+
+  // out[t] = scale * table[tokens[t]]; ids are checked by the caller.
+  virtual void Embed(const Weight& table, std::span<const int32_t> tokens, float scale, float* out) = 0;
+
+  // For each target: out[t][rows] = W in[t]. All targets share the input, which a backend may then encode once.
+  struct MatMulTarget {
+    const Weight* weight;
+    float* out;
+  };
+  virtual void MatMul(std::span<const MatMulTarget> targets, const float* in, int tokens) = 0;
+
+  // out[r] = in[r] / sqrt(mean(in[r]^2) + eps) * weight, r in [0, rows), each of `width`; in and out may be the same.
+  // `stride` is the distance in floats from one row to the next, of both.
+  virtual void RmsNorm(const float* in, const float* weight, float eps, int64_t rows, int width, int64_t stride,
+                       float* out) = 0;
+  // Rotates heads [t][head][head_dim] in place; token t is at position `first + t`. stride: floats from token to token.
+  virtual void Rope(float* heads, int tokens, int head_count, int head_dim, int64_t stride, int first,
+                    const RopeParams& rope) = 0;
+  virtual void StoreKv(const KvLayer& cache, const float* keys, const float* values, int tokens, int first,
+                       int kv_width) = 0;
+  // out[t][heads * head_dim]; queries [t][heads * head_dim], token t at position `first + t`, its own key and value
+  // already stored.
+  virtual void Attention(const float* queries, const KvLayer& cache, int tokens, int first, const AttentionParams& params,
+                         float* out) = 0;
+
+  // Depthwise causal convolution with SiLU over window-1 carried inputs and the new ones:
+  // inputs [window - 1 + tokens][channels], weight [channels][window], out [tokens][channels].
+  virtual void ConvSilu(const float* inputs, const float* weight, int tokens, int channels, int window, float* out) = 0;
+
+  // The gated delta rule. qkv [t][2*key_heads*d + value_heads*d] (q | k | v); alpha, beta [t][value_heads] before
+  // their activations; dt_bias, a [value_heads]; state [value_heads][d value rows][d key columns], updated unless
+  // log.steps is given: then the state stays as it was before the batch and the steps are kept instead.
+  // out [t][value_heads * d].
+  virtual void DeltaNet(const float* qkv, const float* alpha, const float* beta, const float* dt_bias, const float* a,
+                        float* state, int tokens, const DeltaNetParams& params, const DeltaNetLog& log, float* out) = 0;
+  // Applies the first `tokens` logged steps to the state: the same bits as DeltaNet without a log would have left.
+  virtual void DeltaNetReplay(const DeltaNetLog& log, int tokens, const DeltaNetParams& params, float* state) = 0;
+
+  // out = act(gate) * up, `count` values; out may be either input.
+  virtual void GatedActivation(Activation activation, const float* gate, const float* up, int64_t count, float* out) = 0;
+  // x = x * sigmoid(gate), for rows of `width` with their own strides.
+  virtual void SigmoidGate(float* x, const float* gate, int64_t rows, int width, int64_t x_stride,
+                           int64_t gate_stride) = 0;
+  // x *= silu(gate), `count` values.
+  virtual void SiluGate(float* x, const float* gate, int64_t count) = 0;
+  // x += y, `count` values.
+  virtual void Add(float* x, const float* y, int64_t count) = 0;
+
+  // Mixture of experts: for each token softmax(router logits), the `used` largest (ties: the lower index),
+  // renormalised; out[t] += sum of w_e * down_e(silu(gate_e(x)) * up_e(x)).
+  struct MoeWeights {
+    const Weight* gate;
+    const Weight* up;
+    const Weight* down;
+  };
+  virtual void Moe(const float* in, const float* router_logits, const MoeWeights& weights, int used, int tokens,
+                   Activation activation, float* out) = 0;
+  // out[t] += sigmoid(dot(gate_weight, in[t])) * shared[t], rows of `width`.
+  virtual void AddGatedShared(const float* in, const float* gate_weight, const float* shared, int tokens, int width,
+                              float* out) = 0;
+};
+
+// "ref", "cpu", or "cpu:ISA" with ISA one of portable, avx2, avx512 (which takes VNNI); "" is the fastest present, "cpu"
+// the best instruction set that the machine has. threads 0: all that the process may use. Throws kUsage for an unknown
+// name (lists the known ones), kUnsupported for an instruction set that the machine does not have.
+std::unique_ptr<Backend> MakeBackend(std::string_view name, int threads);
+std::vector<std::string> BackendNames();
+
+}  // namespace assay

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace assay {
+
+// A fixed team of threads for short parallel loops (the caller is one of them). Workers spin briefly between loops and
+// then sleep, so that a forward pass of hundreds of small loops costs microseconds apiece and an idle pool nothing.
+class ThreadPool {
+ public:
+  // threads >= 1; the pool starts threads-1 workers.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return threads_; }
+
+  // Calls task(i) once for each i in [0, count), from any thread, in any order; returns when all are done. The tasks
+  // must be independent: nothing of a result may depend on which thread ran what. The first exception thrown by a task
+  // is thrown again here. Not reentrant.
+  template <typename Task>
+  void ParallelFor(int64_t count, const Task& task) {
+    if (count <= 0) return;
+    if (threads_ == 1 || count == 1) {
+      for (int64_t i = 0; i < count; ++i) task(i);
+      return;
+    }
+    Run(count, &task, [](const void* t, int64_t i) { (*static_cast<const Task*>(t))(i); });
+  }
+
+ private:
+  using Call = void (*)(const void* task, int64_t index);
+  struct Shared;
+
+  void Run(int64_t count, const void* task, Call call);
+  void Work(const void* task, Call call, int64_t count);
+  void WorkerLoop();
+
+  int threads_;
+  std::unique_ptr<Shared> shared_;
+  std::vector<std::thread> workers_;
+};
+
+// The processors that this process may run on, at least 1.
+int HardwareThreads();
+
+}  // namespace assay

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "model/model_spec.h"
+
+namespace assay {
+
+// A model's weights on a backend; shared by any number of sessions, used by one at a time.
+class Engine {
+ public:
+  // Both must outlive the engine. Throws kUnsupported when the backend cannot serve a tensor.
+  Engine(const Model& model, Backend& backend);
+  ~Engine();
+
+  const Model& model() const { return model_; }
+  Backend& backend() const { return backend_; }
+
+  // Bytes of weights that generating one token reads, as the file stores them (an embedding row, not the table, unless
+  // tied; the used experts alone).
+  uint64_t bytes_per_token() const;
+
+ private:
+  friend class Session;
+  struct Weights;
+
+  const Model& model_;
+  Backend& backend_;
+  std::unique_ptr<Weights> weights_;
+};
+
+enum class Logits { kNone, kLast, kAll };
+
+struct SessionOptions {
+  int context = 0;                    // cells; 0: the model's own context length, at most 4096
+  CacheType cache = CacheType::kF16;
+  int chunk = 512;                    // the largest batch that one pass takes; longer inputs are cut into such chunks
+  int rollback = 0;                   // batches of up to this many tokens (0 to 33) can be undone token by token
+};
+
+// One sequence: KV cache, recurrent states and the tokens that made them.
+class Session {
+ public:
+  Session(Engine& engine, const SessionOptions& options);
+  ~Session();
+
+  // Appends tokens at the current position and returns the logits asked for: [wanted tokens][vocab] in host memory,
+  // valid until the next call. Throws kUsage when the context would overflow or a token is out of the vocabulary;
+  // the state is then unchanged.
+  std::span<const float> Forward(std::span<const Token> tokens, Logits wanted);
+
+  int position() const;  // tokens held
+  int context() const;
+  std::span<const Token> tokens() const;
+
+  // Back to the first `position` tokens, without decoding: to 0, or to any token of the last Forward() when that had at
+  // most options.rollback tokens; models without recurrent layers and windows truncate to anywhere. Throws kUsage
+  // otherwise.
+  void Truncate(int position);
+
+  // Bytes of cache and state, and of what rollback adds to them.
+  uint64_t state_bytes() const;
+  uint64_t rollback_bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace assay

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "quant/formats.h"
+
+namespace assay {
+
+// A rung of the ladder: a file type of llama.cpp's quantiser, a base format and rules that raise some tensors.
+enum class Rung { kF16, kQ8_0, kQ6_K, kQ5_K_M, kQ4_K_M, kQ3_K_M, kQ2_K, kQ4_0 };
+
+struct RungTraits {
+  Rung rung;
+  std::string_view name;    // "Q4_K_M"
+  uint32_t file_type;       // GGUF general.file_type
+  Format base;
+};
+
+// All rungs from the largest to the smallest.
+std::span<const RungTraits> Rungs();
+const RungTraits& TraitsOf(Rung rung);
+const RungTraits* FindRung(std::string_view name);  // case-insensitive; null if unknown
+
+// What the mixture rules look at, besides the tensors' names and shapes.
+struct MixtureFacts {
+  int block_count = 0;
+  int head_count = 0;     // of the first full-attention layer
+  int head_count_kv = 0;
+  int expert_count = 0;
+};
+
+struct MixtureTensor {
+  std::string name;
+  std::vector<uint64_t> shape;  // GGUF order: shape[0] is the row length
+  Format current = Format::kF32;
+};
+
+// What becomes of one tensor.
+struct MixtureChoice {
+  Format format;           // equal to `current` when the tensor is left alone
+  bool eligible = false;   // the rules quantise it at all
+  bool fallback = false;   // the row length does not divide into the wanted format's blocks
+  Format wanted = Format::kF32;  // what the mixture asked for, before a fallback
+};
+
+// Chooses the format of each tensor of a file (in file order: some rules count), as llama.cpp's quantiser does;
+// rules and their sources: reference in docs/formats.md.
+std::vector<MixtureChoice> ChooseMixture(Rung rung, const MixtureFacts& facts, std::span<const MixtureTensor> tensors);
+
+}  // namespace assay

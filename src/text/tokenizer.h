@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace assay {
+
+using Token = int32_t;
+
+// GGUF's tokenizer.ggml.token_type.
+enum class TokenType : int8_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+
+// A vocabulary as a model file gives it (tokenizer.ggml.*). Plain data, so that tests and fuzzers can build one.
+struct VocabData {
+  std::string model;  // "gpt2": byte-level BPE; "llama": SentencePiece
+  std::string pre;    // the pre-tokenizer of "gpt2": "qwen2", "qwen35", "llama-bpe", "gpt-2", ...
+  std::vector<std::string> tokens;
+  std::vector<float> scores;            // "llama" alone
+  std::vector<int64_t> token_types;     // empty: all normal
+  std::vector<std::string> merges;      // "gpt2" alone: "left right"
+  std::optional<Token> bos, eos, eot, unknown, padding;
+  bool add_bos = false;
+  bool add_eos = false;
+  bool add_space_prefix = true;         // "llama" alone
+};
+
+// Text to tokens and back. Immutable after Make(): use from any thread.
+class Tokenizer {
+ public:
+  // Throws kBadFile (ids out of range, merges of unknown tokens, ...) or kUnsupported (unknown model or pre-tokenizer,
+  // naming it and listing the known ones). `source` names the file in messages.
+  static std::unique_ptr<Tokenizer> Make(VocabData vocab, std::string_view source);
+  virtual ~Tokenizer() = default;
+
+  // Special tokens (control and user-defined) that stand in the text are recognised when parse_special. Any bytes are
+  // valid input: invalid UTF-8 is tokenized byte by byte as U+FFFD would split, and decodes to the same bytes.
+  // No BOS or EOS is added here: see add_bos().
+  virtual std::vector<Token> Encode(std::string_view text, bool parse_special) const = 0;
+
+  // The bytes that one token stands for; control tokens give their text when `special`, else nothing. The first token of
+  // an SPM text keeps its space: callers that need the whole text use Decode().
+  virtual std::string TokenBytes(Token token, bool special) const = 0;
+  virtual std::string Decode(std::span<const Token> tokens, bool special) const = 0;
+
+  const VocabData& vocab() const { return vocab_; }
+  int size() const { return static_cast<int>(vocab_.tokens.size()); }
+  bool IsEndOfGeneration(Token token) const;  // eos, eot, and the known end-of-turn tokens
+
+ protected:
+  explicit Tokenizer(VocabData vocab);
+
+  VocabData vocab_;
+  std::vector<Token> end_tokens_;
+};
+
+}  // namespace assay
