@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -14,11 +14,14 @@
 namespace assay {
 namespace {
 
-// A file descriptor that closes itself.
-class Descriptor {
+std::string Reason(int error) { return std::system_category().message(error); }
+
+// A regular file, opened for reading, that closes itself.
+class InputFile {
  public:
-  explicit Descriptor(const std::filesystem::path& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (fd_ < 0) Fail(ErrorKind::kBadFile, "{}: cannot open: {}", path.string(), std::strerror(errno));
+  // O_NONBLOCK: opening a FIFO shall be refused below, not wait for a writer; regular files ignore it.
+  explicit InputFile(const std::filesystem::path& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+    if (fd_ < 0) Fail(ErrorKind::kBadFile, "{}: cannot open: {}", path.string(), Reason(errno));
     struct stat status {};
     if (fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
       close(fd_);
@@ -26,11 +29,11 @@ class Descriptor {
     }
     size_ = static_cast<size_t>(status.st_size);
   }
-  ~Descriptor() { close(fd_); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
+  ~InputFile() { close(fd_); }
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
 
-  int get() const { return fd_; }
+  int fd() const { return fd_; }
   size_t size() const { return size_; }
 
  private:
@@ -38,17 +41,32 @@ class Descriptor {
   size_t size_ = 0;
 };
 
+// Where a write to `path` really goes. Renaming a file over a symbolic link would replace the link, and over a device
+// (root may do that to /dev/null) the device.
+std::filesystem::path Destination(const std::filesystem::path& path) {
+  std::error_code ignored;  // what cannot be examined cannot be opened either, and that error says why
+  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    Fail(ErrorKind::kIo, "{}: cannot write: it exists and is not a regular file; choose another name", path.string());
+  }
+  if (!std::filesystem::is_symlink(std::filesystem::symlink_status(path, ignored))) return path;
+  std::filesystem::path target = std::filesystem::weakly_canonical(path, ignored);
+  return ignored ? path : target;
+}
+
 }  // namespace
 
 std::string ReadFile(const std::filesystem::path& path) {
-  const Descriptor file(path);
-  std::string text(file.size(), '\0');
+  const InputFile file(path);
+  // The size is only a first guess: files in /proc say 0. One byte more lets an exact guess meet the end at once.
+  std::string text(file.size() + 1, '\0');
   size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t n = read(file.get(), text.data() + done, text.size() - done);
+  for (;;) {
+    if (done == text.size()) text.resize(text.size() * 2);
+    const ssize_t n = read(file.fd(), text.data() + done, text.size() - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) Fail(ErrorKind::kBadFile, "{}: cannot read: {}", path.string(), std::strerror(errno));
-    if (n == 0) break;  // the file shrank while it was read
+    if (n < 0) Fail(ErrorKind::kBadFile, "{}: cannot read: {}", path.string(), Reason(errno));
+    if (n == 0) break;
     done += static_cast<size_t>(n);
   }
   text.resize(done);
@@ -56,10 +74,10 @@ std::string ReadFile(const std::filesystem::path& path) {
 }
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
-  const Descriptor file(path);
+  const InputFile file(path);
   if (file.size() == 0) return;
-  void* data = mmap(nullptr, file.size(), PROT_READ, MAP_PRIVATE, file.get(), 0);
-  if (data == MAP_FAILED) Fail(ErrorKind::kBadFile, "{}: cannot map: {}", path.string(), std::strerror(errno));
+  void* data = mmap(nullptr, file.size(), PROT_READ, MAP_PRIVATE, file.fd(), 0);
+  if (data == MAP_FAILED) Fail(ErrorKind::kBadFile, "{}: cannot map: {}", path.string(), Reason(errno));
   data_ = static_cast<const uint8_t*>(data);
   size_ = file.size();
 }
@@ -71,10 +89,13 @@ MappedFile::~MappedFile() {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
-AtomicFile::AtomicFile(std::filesystem::path path)
-    : path_(std::move(path)), temporary_(path_.string() + fmt::format(".part-{}", getpid())) {
-  fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd_ < 0) FailWith(errno);
+AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(Destination(path)) {
+  // A name of its own for each writer, also for two in one process and for what a killed one left behind.
+  for (int attempt = 0; fd_ < 0; ++attempt) {
+    temporary_ = fmt::format("{}.part-{}-{}", path_.string(), getpid(), attempt);
+    fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd_ < 0 && errno != EEXIST) FailWith(errno);
+  }
 }
 
 AtomicFile::~AtomicFile() {
@@ -85,7 +106,7 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::FailWith(int error) const {
-  Fail(ErrorKind::kIo, "{}: cannot write: {}; nothing was left there", path_.string(), std::strerror(error));
+  Fail(ErrorKind::kIo, "{}: cannot write: {}; nothing was left there", path_.string(), Reason(error));
 }
 
 void AtomicFile::WriteAll(const uint8_t* data, size_t size) {
@@ -101,9 +122,7 @@ void AtomicFile::WriteAll(const uint8_t* data, size_t size) {
 
 void AtomicFile::Write(std::span<const uint8_t> bytes) { WriteAll(bytes.data(), bytes.size()); }
 
-void AtomicFile::Write(std::string_view text) {
-  WriteAll(reinterpret_cast<const uint8_t*>(text.data()), text.size());
-}
+void AtomicFile::Write(std::string_view text) { WriteAll(reinterpret_cast<const uint8_t*>(text.data()), text.size()); }
 
 void AtomicFile::Commit() {
   if (fsync(fd_) != 0 && errno != EINVAL) FailWith(errno);

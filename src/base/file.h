@@ -12,7 +12,8 @@ namespace assay {
 // The whole of a file as bytes. Throws kBadFile (cannot be opened or read) with the path and the system's reason.
 std::string ReadFile(const std::filesystem::path& path);
 
-// A read-only memory map of a whole file; an empty file maps to an empty span. Throws kBadFile.
+// A read-only memory map of a whole file; an empty file maps to an empty span. Throws kBadFile. Whoever shortens the
+// file while it is mapped kills the reader (SIGBUS): files appear whole through AtomicFile, which never does that.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);
@@ -30,10 +31,11 @@ class MappedFile {
 };
 
 // A file that appears whole or not at all: written beside its final path under a temporary name, synced and renamed by
-// Commit(), removed by the destructor without it. Throws kIo (no permission, disk full) naming the final path.
+// Commit(), removed by the destructor without it. What was at the path before stays until then. A symbolic link is
+// followed; a directory or device is refused. Throws kIo (no permission, disk full) naming the final path.
 class AtomicFile {
  public:
-  explicit AtomicFile(std::filesystem::path path);
+  explicit AtomicFile(const std::filesystem::path& path);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;

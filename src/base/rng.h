@@ -6,8 +6,8 @@
 
 namespace assay {
 
-// xoshiro256** (Blackman and Vigna, 2018), seeded through splitmix64: the same numbers on every machine, which the
-// standard library's distributions do not promise.
+// xoshiro256** (Blackman and Vigna, 2018), seeded through splitmix64: the same integers on every machine, which the
+// standard library's distributions do not promise. (Normal() also depends on the last bit of the system's log and cos.)
 class Rng {
  public:
   explicit Rng(uint64_t seed) {
@@ -36,9 +36,7 @@ class Rng {
   double Uniform() { return static_cast<double>(Next() >> 11) * 0x1p-53; }
 
   // Uniform in [0, bound), bound >= 1 (multiply-shift; the bias is below 2^-32 for bounds below 2^32).
-  uint64_t Below(uint64_t bound) {
-    return static_cast<uint64_t>((static_cast<__extension__ unsigned __int128>(Next()) * bound) >> 64);
-  }
+  uint64_t Below(uint64_t bound) { return static_cast<uint64_t>((static_cast<Uint128>(Next()) * bound) >> 64); }
 
   // Standard normal (Box and Muller).
   double Normal() {
@@ -47,6 +45,8 @@ class Rng {
   }
 
  private:
+  __extension__ using Uint128 = unsigned __int128;
+
   static uint64_t Rotate(uint64_t x, int bits) { return x << bits | x >> (64 - bits); }
 
   uint64_t state_[4];

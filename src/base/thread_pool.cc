@@ -2,13 +2,18 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <system_error>
+#include <utility>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+
+#include "base/error.h"
 
 namespace assay {
 namespace {
@@ -26,31 +31,48 @@ constexpr int kSpins = 20000;
 // While waiting on an oversubscribed machine, give the processor away now and then: the other side may need it.
 constexpr int kSpinsPerYield = 1000;
 
+// One step of a polling loop, the `spins`-th.
+void Relax(int spins) {
+  CpuRelax();
+  if (spins % kSpinsPerYield == kSpinsPerYield - 1) std::this_thread::yield();
+}
+
 }  // namespace
 
 struct ThreadPool::Shared {
   std::mutex mutex;
   std::condition_variable wake;
-  // One loop. `generation` is written last (release) and starts the workers; `busy` counts those still inside it.
+  // One loop: task, call, count and next. `generation` is written last (release) and starts the workers; `busy` counts
+  // those that have not yet finished it, so a new loop never meets a worker still inside the old one.
   std::atomic<uint64_t> generation{0};
-  std::atomic<int> busy{0};
   std::atomic<int> sleepers{0};
+  std::atomic<bool> running{false};
   std::atomic<bool> stop{false};
   const void* task = nullptr;
   Call call = nullptr;
   int64_t count = 0;
-  alignas(64) std::atomic<int64_t> next{0};
   std::mutex error_mutex;
   std::exception_ptr error;
+  // The two words that all threads write, each on a cache line of its own.
+  alignas(64) std::atomic<int64_t> next{0};
+  alignas(64) std::atomic<int> busy{0};
 };
 
-ThreadPool::ThreadPool(int threads) : threads_(threads < 1 ? 1 : threads), shared_(std::make_unique<Shared>()) {
-  for (int i = 1; i < threads_; ++i) workers_.emplace_back([this] { WorkerLoop(); });
+ThreadPool::ThreadPool(int threads) : threads_(std::max(threads, 1)), shared_(std::make_unique<Shared>()) {
+  try {
+    for (int i = 1; i < threads_; ++i) workers_.emplace_back([this] { WorkerLoop(); });
+  } catch (const std::system_error& error) {
+    StopWorkers();
+    Fail(ErrorKind::kUsage, "{} threads: the system gave only {}: {}; ask for fewer with --threads", threads_,
+         workers_.size() + 1, error.what());
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { StopWorkers(); }
+
+void ThreadPool::StopWorkers() {
   {
-    std::lock_guard lock(shared_->mutex);
+    const std::lock_guard lock(shared_->mutex);
     shared_->stop.store(true);
     shared_->generation.fetch_add(1);
   }
@@ -65,14 +87,18 @@ void ThreadPool::Work(const void* task, Call call, int64_t count) {
     try {
       call(task, i);
     } catch (...) {
-      std::lock_guard lock(shared_->error_mutex);
+      const std::lock_guard lock(shared_->error_mutex);
       if (!shared_->error) shared_->error = std::current_exception();
+      shared_->next.store(count, std::memory_order_relaxed);
     }
   }
 }
 
 void ThreadPool::Run(int64_t count, const void* task, Call call) {
   Shared& s = *shared_;
+  if (s.running.exchange(true)) {
+    Fail(ErrorKind::kInternal, "a parallel loop was started inside another one of the same pool");
+  }
   s.task = task;
   s.call = call;
   s.count = count;
@@ -81,25 +107,21 @@ void ThreadPool::Run(int64_t count, const void* task, Call call) {
   s.generation.fetch_add(1);
   if (s.sleepers.load() > 0) {
     // Taking the mutex orders this against a worker that is about to sleep on the old generation.
-    { std::lock_guard lock(s.mutex); }
+    { const std::lock_guard lock(s.mutex); }
     s.wake.notify_all();
   }
   Work(task, call, count);
-  for (int spins = 0; s.busy.load(std::memory_order_acquire) != 0; ++spins) {
-    CpuRelax();
-    if (spins % kSpinsPerYield == kSpinsPerYield - 1) std::this_thread::yield();
-  }
-  if (s.error) std::rethrow_exception(std::exchange(s.error, nullptr));
+  for (int spins = 0; s.busy.load(std::memory_order_acquire) != 0; spins = (spins + 1) % kSpinsPerYield) Relax(spins);
+  const std::exception_ptr error = std::exchange(s.error, nullptr);
+  s.running.store(false);
+  if (error) std::rethrow_exception(error);
 }
 
 void ThreadPool::WorkerLoop() {
   Shared& s = *shared_;
   uint64_t seen = 0;
   for (;;) {
-    for (int spins = 0; s.generation.load(std::memory_order_acquire) == seen && spins < kSpins; ++spins) {
-      CpuRelax();
-      if (spins % kSpinsPerYield == kSpinsPerYield - 1) std::this_thread::yield();
-    }
+    for (int spins = 0; s.generation.load(std::memory_order_acquire) == seen && spins < kSpins; ++spins) Relax(spins);
     if (s.generation.load(std::memory_order_acquire) == seen) {
       std::unique_lock lock(s.mutex);
       s.sleepers.fetch_add(1);
@@ -116,8 +138,9 @@ void ThreadPool::WorkerLoop() {
 int HardwareThreads() {
   cpu_set_t set;
   CPU_ZERO(&set);
+  // More processors than cpu_set_t holds make the call fail; the standard library then counts all of them.
   if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1U, std::thread::hardware_concurrency());
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 }  // namespace assay

@@ -2,10 +2,8 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <thread>
-#include <type_traits>
 #include <vector>
 
 namespace assay {
@@ -14,7 +12,7 @@ namespace assay {
 // then sleep, so that a forward pass of hundreds of small loops costs microseconds apiece and an idle pool nothing.
 class ThreadPool {
  public:
-  // threads >= 1; the pool starts threads-1 workers.
+  // The pool starts threads-1 workers (threads below 1 count as 1). Throws kUsage when the system has not that many.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -24,7 +22,7 @@ class ThreadPool {
 
   // Calls task(i) once for each i in [0, count), from any thread, in any order; returns when all are done. The tasks
   // must be independent: nothing of a result may depend on which thread ran what. The first exception thrown by a task
-  // is thrown again here. Not reentrant.
+  // is thrown again here, and indices not yet begun are skipped. One loop at a time: a task may not start another.
   template <typename Task>
   void ParallelFor(int64_t count, const Task& task) {
     if (count <= 0) return;
@@ -39,6 +37,7 @@ class ThreadPool {
   using Call = void (*)(const void* task, int64_t index);
   struct Shared;
 
+  void StopWorkers();
   void Run(int64_t count, const void* task, Call call);
   void Work(const void* task, Call call, int64_t count);
   void WorkerLoop();
