@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "engine/session.h"
+#include "text/tokenizer.h"
+
+namespace assay {
+
+struct PerplexityOptions {
+  int context = 512;  // tokens of a window, at least 4
+  int windows = 0;    // at most this many; 0: all that the text has
+  CacheType cache = CacheType::kF16;
+  int threads = 0;                       // for the scoring, 0: all that the process may use
+  std::string_view source = "the text";  // names the text in messages
+  // Called after each window with the share of the work that is done, 0 to 1.
+  std::function<void(double)> progress = {};
+};
+
+// The model against a base, over the same positions.
+struct BaseComparison {
+  double ppl = 0.0, ppl_se = 0.0;  // of the base
+  // The perplexity's relative difference in percent, from the paired difference of the log-likelihoods of each
+  // position; positive: the model is worse than the base.
+  double delta_pct = 0.0, delta_pct_se = 0.0;
+  // Kullback-Leibler divergence of the model from the base at a position, in nats.
+  double kld_mean = 0.0, kld_se = 0.0, kld_median = 0.0, kld_p99 = 0.0, kld_max = 0.0;
+  double top1_agree = 0.0, top1_agree_se = 0.0;  // share of positions with the same most likely token
+};
+
+struct PerplexityResult {
+  int windows = 0;
+  int64_t tokens_scored = 0;
+  double nll = 0.0, nll_se = 0.0;  // mean over the scored positions, in nats
+  double ppl = 0.0, ppl_se = 0.0;
+  double seconds = 0.0;
+  std::vector<float> position_nll;  // of each scored position in order: pairs any two models of the same text
+  std::optional<BaseComparison> base;
+};
+
+// Perplexity over non-overlapping windows of the text, each from an empty state. The second half of a window is scored:
+// positions c/2 to c-2 predict the token after them (llama.cpp's perplexity tool scores the same ones: 255 of 512).
+// Where the vocabulary adds a BOS it begins the text and takes the place of each window's first token.
+// Memory does not grow with the text, but for a few floats for each scored position.
+// Throws kBadFile for a text without a whole window, kUsage for tokenizers that differ, kInvalid for logits that are
+// not finite.
+PerplexityResult MeasurePerplexity(Engine& model, Engine* base, std::string_view text,
+                                   const PerplexityOptions& options);
+
+// What MeasurePerplexity() needs of a model, so that tests can stand in for one.
+class LogitSource {
+ public:
+  virtual ~LogitSource() = default;
+  virtual int vocab() const = 0;
+  virtual void Reset() = 0;
+  // As Session::Forward.
+  virtual std::span<const float> Forward(std::span<const Token> tokens, Logits wanted) = 0;
+};
+
+// The same over ready windows: `next_window` fills in the tokens of the next one, or returns false.
+PerplexityResult ScoreWindows(LogitSource& model, LogitSource* base,
+                              const std::function<bool(std::vector<Token>&)>& next_window,
+                              const PerplexityOptions& options);
+
+// Cuts a text into windows of tokens, tokenizing it piece by piece as windows are asked for. Pieces end where no
+// tokenizer can join what stands on both sides, so that the tokens are those of the whole text.
+class WindowReader {
+ public:
+  WindowReader(const Tokenizer& tokenizer, std::string_view text, int context);
+
+  // Fills in the next whole window, or returns false.
+  bool Next(std::vector<Token>& window);
+
+  int64_t tokens_read() const { return tokens_read_; }
+  // Share of the text that has been tokenized.
+  double progress() const;
+
+ private:
+  size_t PieceEnd() const;
+
+  const Tokenizer& tokenizer_;
+  std::string_view text_;
+  int context_;
+  bool cuttable_;
+  size_t offset_ = 0;
+  int64_t tokens_read_ = 0;
+  std::vector<Token> pending_;
+  size_t pending_begin_ = 0;
+};
+
+// Throws kUsage when the vocabularies differ, showing the first difference. `a` and `b` name the models.
+void RequireSameTokenizer(const Tokenizer& a, std::string_view a_name, const Tokenizer& b, std::string_view b_name);
+
+}  // namespace assay

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace assay {
+
+// What a measurement leaves behind: plain data, filled by measure/, kept by store/, shown by report/. Units are in the
+// names. An absent optional means that the machine did not tell, never zero.
+
+// Goes up when a field changes its meaning or leaves; new fields alone leave it as it is.
+inline constexpr int kRecordSchema = 1;
+
+// The machine and the program. The host's name is not recorded: a record may be published.
+struct Environment {
+  std::string cpu;               // as the processor names itself
+  int cores = 0;                 // that the process may use
+  std::vector<std::string> isa;  // base/cpu_features.h
+  uint64_t memory_bytes = 0;
+  std::string kernel;  // "Linux 6.1.0 x86_64"
+  std::string compiler;
+  std::string assay_version;
+  std::string build_type;
+  std::optional<std::string> governor;  // of the CPU frequency
+
+  bool operator==(const Environment&) const = default;
+};
+
+struct ModelIdentity {
+  std::string file;         // the file's name without its folder
+  std::string fingerprint;  // of metadata and data, model/model_spec.h
+  std::string architecture;
+  std::string name;   // general.name, may be empty
+  std::string quant;  // the rung, "Q4_K_M"; where the file does not say, the format that holds most of its bytes
+  uint64_t parameters = 0;
+  uint64_t file_bytes = 0;
+  uint64_t tensor_bytes = 0;
+
+  bool operator==(const ModelIdentity&) const = default;
+};
+
+// How the machine fared while something was measured.
+struct Conditions {
+  std::optional<double> load_average;  // of one minute, at the end
+  std::optional<double> cpu_mhz;       // mean over the cores, at the end
+  int64_t involuntary_switches = 0;    // the scheduler took a core away from this process
+  int64_t major_faults = 0;            // pages that had to come from the disk: the memory did not suffice
+
+  bool operator==(const Conditions&) const = default;
+};
+
+// One timed repetition.
+struct Sample {
+  int round = 0;  // repetition number; all cells are measured once in each round
+  int order = 0;  // place within the round
+  int64_t tokens = 0;
+  double seconds = 0.0;
+  Conditions conditions;
+
+  double tok_per_s() const { return static_cast<double>(tokens) / seconds; }
+  bool operator==(const Sample&) const = default;
+};
+
+// One figure of a run, with the standard error where it has one.
+struct Metric {
+  std::string name;  // as the JSON of the command names it: "ppl", "bandwidth_util"
+  double value = 0.0;
+  std::optional<double> error;
+
+  bool operator==(const Metric&) const = default;
+};
+
+// A named check and what it saw; a run with a guard that tripped is invalid.
+struct GuardResult {
+  std::string name;
+  bool tripped = false;
+  std::string evidence;
+
+  bool operator==(const GuardResult&) const = default;
+};
+
+// One cell of a study: one thing measured on one model.
+struct RunRecord {
+  int schema = kRecordSchema;
+  std::string kind;  // "throughput" or "perplexity"
+  std::string test;  // "tg128", "pp512 @ d1024"; for perplexity the name of the text
+  int64_t started_unix_ms = 0;
+  Environment environment;
+  ModelIdentity model;
+  std::optional<ModelIdentity> base;                          // what it was compared with
+  std::vector<std::pair<std::string, std::string>> settings;  // backend, threads, cache, context, seed, ...
+  std::vector<Metric> metrics;
+  std::vector<Sample> samples;
+  std::vector<GuardResult> guards;
+
+  bool valid() const {
+    for (const GuardResult& guard : guards) {
+      if (guard.tripped) return false;
+    }
+    return true;
+  }
+};
+
+}  // namespace assay
