@@ -59,6 +59,7 @@ struct Sample {
   int64_t tokens = 0;
   double seconds = 0.0;
   Conditions conditions;
+  int session = 1;  // which start of an interrupted and resumed study took it
 
   double tok_per_s() const { return static_cast<double>(tokens) / seconds; }
   bool operator==(const Sample&) const = default;
