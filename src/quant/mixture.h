@@ -15,8 +15,8 @@ enum class Rung { kF16, kQ8_0, kQ6_K, kQ5_K_M, kQ4_K_M, kQ3_K_M, kQ2_K, kQ4_0 };
 
 struct RungTraits {
   Rung rung;
-  std::string_view name;    // "Q4_K_M"
-  uint32_t file_type;       // GGUF general.file_type
+  std::string_view name;  // "Q4_K_M"
+  uint32_t file_type;     // GGUF general.file_type
   Format base;
 };
 
@@ -28,7 +28,7 @@ const RungTraits* FindRung(std::string_view name);  // case-insensitive; null if
 // What the mixture rules look at, besides the tensors' names and shapes.
 struct MixtureFacts {
   int block_count = 0;
-  int head_count = 0;     // of the first full-attention layer
+  int head_count = 0;  // of the first full-attention layer
   int head_count_kv = 0;
   int expert_count = 0;
 };
@@ -41,9 +41,9 @@ struct MixtureTensor {
 
 // What becomes of one tensor.
 struct MixtureChoice {
-  Format format;           // equal to `current` when the tensor is left alone
-  bool eligible = false;   // the rules quantise it at all
-  bool fallback = false;   // the row length does not divide into the wanted format's blocks
+  Format format;                 // equal to `current` when the tensor is left alone
+  bool eligible = false;         // the rules quantise it at all
+  bool fallback = false;         // the row length does not divide into the wanted format's blocks
   Format wanted = Format::kF32;  // what the mixture asked for, before a fallback
 };
 

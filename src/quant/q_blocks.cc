@@ -1,0 +1,42 @@
+#include "quant/bytes.h"
+#include "quant/codecs.h"
+#include "quant/q_layouts.h"
+
+// Decoders of the formats with blocks of 32 values.
+
+namespace assay {
+namespace {
+
+template <typename Layout>
+void DecodeBlocks(const uint8_t* src, float* dst, int64_t count) {
+  BlockFields fields;
+  for (int64_t i = 0; i < count; i += kBlock, src += Layout::kBytes, dst += kBlock) {
+    Layout::Unpack(src, fields);
+    const float d = HalfToFloat(fields.d);
+    if constexpr (Layout::kHasMin) {
+      const float min = HalfToFloat(fields.min);
+      for (int l = 0; l < kBlock; ++l) dst[l] = d * static_cast<float>(fields.code[l]) + min;
+    } else {
+      for (int l = 0; l < kBlock; ++l) dst[l] = d * static_cast<float>(fields.code[l]);
+    }
+  }
+}
+
+}  // namespace
+
+void DecodeQ8_0(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q8_0Layout>(src, dst, count); }
+void DecodeQ4_0(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q4_0Layout>(src, dst, count); }
+void DecodeQ4_1(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q4_1Layout>(src, dst, count); }
+void DecodeQ5_0(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q5_0Layout>(src, dst, count); }
+void DecodeQ5_1(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q5_1Layout>(src, dst, count); }
+
+void DecodeIQ4_NL(const uint8_t* src, float* dst, int64_t count) {
+  BlockFields fields;
+  for (int64_t i = 0; i < count; i += kBlock, src += IQ4_NLLayout::kBytes, dst += kBlock) {
+    IQ4_NLLayout::Unpack(src, fields);
+    const float d = HalfToFloat(fields.d);
+    for (int l = 0; l < kBlock; ++l) dst[l] = d * static_cast<float>(kIQ4_NLLevels[fields.code[l]]);
+  }
+}
+
+}  // namespace assay
