@@ -1,0 +1,189 @@
+#include "base/file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+
+namespace assay {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+// A directory of its own for each test, removed afterwards.
+class FileTest : public ::testing::Test {
+ protected:
+  FileTest() {
+    std::string name = (fs::temp_directory_path() / "assay-file-test-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary directory");
+    directory_ = name;
+  }
+  ~FileTest() override { fs::remove_all(directory_); }
+
+  fs::path Path(const std::string& name) const { return directory_ / name; }
+
+  std::vector<std::string> Names() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(directory_)) names.push_back(entry.path().filename().string());
+    return names;
+  }
+
+  fs::path directory_;
+};
+
+// Runs `action`, which must throw an Error of this kind; returns its message.
+template <typename Action>
+std::string ErrorOf(ErrorKind kind, const Action& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "no error";
+  return "";
+}
+
+TEST_F(FileTest, WhatIsWrittenIsReadBack) {
+  std::string text = "first line\nnull:";
+  text.push_back('\0');
+  text += std::string(100'000, 'x');
+  WriteFileAtomically(Path("a"), text);
+  EXPECT_EQ(ReadFile(Path("a")), text);
+  const MappedFile mapped(Path("a"));
+  EXPECT_EQ(std::string(mapped.bytes().begin(), mapped.bytes().end()), text);
+  EXPECT_THAT(Names(), ::testing::ElementsAre("a"));
+}
+
+TEST_F(FileTest, AnEmptyFileIsAnEmptyTextAndAnEmptyMap) {
+  WriteFileAtomically(Path("empty"), "");
+  EXPECT_EQ(ReadFile(Path("empty")), "");
+  EXPECT_TRUE(MappedFile(Path("empty")).bytes().empty());
+}
+
+TEST_F(FileTest, FilesOfTheKernelWithoutASizeAreReadWhole) {
+  if (!fs::exists("/proc/self/status")) GTEST_SKIP() << "/proc is not mounted";
+  EXPECT_THAT(ReadFile("/proc/self/status"), HasSubstr("Name:"));
+}
+
+TEST_F(FileTest, ReadingWhatIsNotThereOrNotAFileSaysSo) {
+  EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { ReadFile(Path("none")); }), HasSubstr("No such file"));
+  EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { MappedFile{Path("none")}; }), HasSubstr(Path("none").string()));
+  EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { ReadFile(directory_); }), HasSubstr("not a regular file"));
+  EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { MappedFile{directory_}; }), HasSubstr("not a regular file"));
+}
+
+TEST_F(FileTest, AFifoIsRefusedInsteadOfWaitedFor) {
+  ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
+  EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { ReadFile(Path("fifo")); }), HasSubstr("not a regular file"));
+}
+
+TEST_F(FileTest, AMapMovesWithoutBeingUnmappedTwice) {
+  WriteFileAtomically(Path("a"), "abc");
+  MappedFile first(Path("a"));
+  const MappedFile second(std::move(first));
+  EXPECT_EQ(std::string(second.bytes().begin(), second.bytes().end()), "abc");
+}
+
+TEST_F(FileTest, NothingIsVisibleBeforeCommitAndAllOfItAfter) {
+  WriteFileAtomically(Path("out"), "old");
+  {
+    AtomicFile file(Path("out"));
+    file.Write("new, ");
+    file.Write(std::vector<uint8_t>{'a', 'b'});
+    EXPECT_EQ(file.size(), 7U);
+    EXPECT_EQ(ReadFile(Path("out")), "old");
+    file.Commit();
+  }
+  EXPECT_EQ(ReadFile(Path("out")), "new, ab");
+  EXPECT_THAT(Names(), ::testing::ElementsAre("out"));
+}
+
+TEST_F(FileTest, AnExceptionLeavesNothingBehind) {
+  try {
+    AtomicFile file(Path("out"));
+    file.Write("half of it");
+    throw std::runtime_error("in the middle");
+  } catch (const std::runtime_error&) {
+  }
+  EXPECT_THAT(Names(), ::testing::IsEmpty());
+}
+
+TEST_F(FileTest, AFullDiskIsAnErrorAndLeavesTheOldFile) {
+  WriteFileAtomically(Path("out"), "old");
+  // A limit on the size of files stands for a full disk: both make write() fail half-way.
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto previous = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit limit{4096, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  const std::string message =
+      ErrorOf(ErrorKind::kIo, [&] { WriteFileAtomically(Path("out"), std::string(100'000, 'x')); });
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, previous);
+  EXPECT_THAT(message, HasSubstr(Path("out").string()));
+  EXPECT_EQ(ReadFile(Path("out")), "old");
+  EXPECT_THAT(Names(), ::testing::ElementsAre("out"));
+}
+
+TEST_F(FileTest, WritingWithoutPermissionIsAnErrorThatNamesTheFile) {
+  fs::permissions(directory_, fs::perms::owner_read | fs::perms::owner_exec);
+  const uid_t user = geteuid();
+  constexpr uid_t kNobody = 65534;
+  if (user == 0 && (chown(directory_.c_str(), kNobody, kNobody) != 0 || seteuid(kNobody) != 0)) {
+    GTEST_SKIP() << "root, to whom all is permitted, and no way to become another user";
+  }
+  const std::string message = ErrorOf(ErrorKind::kIo, [&] { AtomicFile{Path("out")}; });
+  ASSERT_EQ(seteuid(user), 0);
+  fs::permissions(directory_, fs::perms::owner_all);
+  EXPECT_THAT(message, HasSubstr(Path("out").string()));
+  EXPECT_THAT(message, HasSubstr("Permission denied"));
+  EXPECT_THAT(Names(), ::testing::IsEmpty());
+}
+
+TEST_F(FileTest, AMissingDirectoryIsAnError) {
+  EXPECT_THAT(ErrorOf(ErrorKind::kIo, [&] { AtomicFile{Path("no/such/out")}; }), HasSubstr("No such file"));
+}
+
+TEST_F(FileTest, TwoWritersOfOneFileDoNotMix) {
+  AtomicFile first(Path("out"));
+  AtomicFile second(Path("out"));
+  first.Write("first");
+  second.Write("second");
+  first.Commit();
+  EXPECT_EQ(ReadFile(Path("out")), "first");
+  second.Commit();
+  EXPECT_EQ(ReadFile(Path("out")), "second");
+  EXPECT_THAT(Names(), ::testing::ElementsAre("out"));
+}
+
+TEST_F(FileTest, ALinkIsFollowedAndStays) {
+  WriteFileAtomically(Path("target"), "old");
+  fs::create_symlink("target", Path("link"));
+  WriteFileAtomically(Path("link"), "new");
+  EXPECT_TRUE(fs::is_symlink(Path("link")));
+  EXPECT_EQ(ReadFile(Path("target")), "new");
+}
+
+TEST_F(FileTest, DirectoriesAndDevicesAreNeverReplaced) {
+  EXPECT_THAT(ErrorOf(ErrorKind::kIo, [&] { AtomicFile{directory_}; }), HasSubstr("not a regular file"));
+  ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
+  EXPECT_THAT(ErrorOf(ErrorKind::kIo, [&] { AtomicFile{Path("fifo")}; }), HasSubstr("not a regular file"));
+  EXPECT_TRUE(fs::is_fifo(Path("fifo")));
+}
+
+}  // namespace
+}  // namespace assay
