@@ -35,6 +35,7 @@ enum class GgufType : uint32_t {
 
 // A metadata value: its type as stored, so that writing it again gives the same bytes.
 struct GgufArray;
+struct GgufPart;
 struct GgufValue {
   GgufType type = GgufType::kUint32;
   // Integers of any width (sign-extended or zero-extended to 64 bits) and bools are in the int64/uint64 alternatives.
@@ -44,21 +45,25 @@ struct GgufValue {
   static GgufValue Of(float v);
   static GgufValue Of(bool v);
   static GgufValue Of(std::string v);
+  static GgufValue Of(const char* v) { return Of(std::string(v)); }  // which would convert to bool
   static GgufValue Of(std::vector<std::string> v);
-  static GgufValue Of(std::vector<float> v);
-  static GgufValue Of(std::vector<int32_t> v);
+  static GgufValue Of(const std::vector<float>& v);
+  static GgufValue Of(const std::vector<int32_t>& v);
 };
 
 // An array: strings, or numbers packed as the file stores them (little endian), or nested arrays.
 struct GgufArray {
   GgufType element = GgufType::kUint32;
   uint64_t count = 0;
-  std::vector<uint8_t> packed;         // numbers and bools: count * size of element
-  std::vector<std::string> strings;    // element == kString
-  std::vector<GgufValue> values;       // element == kArray
+  std::vector<uint8_t> packed;       // numbers and bools: count * size of element
+  std::vector<std::string> strings;  // element == kString
+  std::vector<GgufValue> values;     // element == kArray
 };
 
 using GgufMetadata = std::vector<std::pair<std::string, GgufValue>>;  // in file order, keys unique
+
+// Replaces the value of a key, or appends the entry.
+void SetMetadata(GgufMetadata& metadata, std::string_view key, GgufValue value);
 
 // A tensor of a file. Shape in GGUF order: shape[0] is the row length (fastest).
 struct GgufTensor {
@@ -106,7 +111,12 @@ class GgufFile {
   std::vector<float> FindFloats(std::string_view key) const;
 
  private:
-  friend class GgufParser;
+  GgufFile() = default;
+  void AddPart(GgufPart part, uint64_t bytes);
+  void IndexTensors();
+  const GgufArray* FindArray(std::string_view key, std::string_view wanted) const;  // null if absent
+  [[noreturn]] void FailType(std::string_view key, std::string_view wanted) const;
+  [[noreturn]] void FailAbsent(std::string_view key) const;
 
   std::filesystem::path path_;
   uint32_t version_ = 3;
@@ -127,12 +137,11 @@ struct GgufTensorInfo {
 };
 
 // Writes a GGUF v3 file: header from the constructor, then each tensor's data in order, in pieces of any size; memory
-// stays flat. The file appears at `path` only with Finish(). Throws kIo; kInternal if the data does not match the
-// declaration.
+// stays flat. The alignment is the metadata's general.alignment, or 32. The file appears at `path` only with Finish().
+// Throws kIo; kInternal if the data does not match the declaration.
 class GgufWriter {
  public:
-  GgufWriter(const std::filesystem::path& path, const GgufMetadata& metadata, std::vector<GgufTensorInfo> tensors,
-             uint64_t alignment = 32);
+  GgufWriter(const std::filesystem::path& path, const GgufMetadata& metadata, std::vector<GgufTensorInfo> tensors);
   // Appends to the current tensor; moves to the next one (with padding) when it is complete.
   void WriteData(std::span<const uint8_t> bytes);
   void Finish();
@@ -141,9 +150,9 @@ class GgufWriter {
  private:
   void Pad();
 
+  uint64_t alignment_;
   AtomicFile file_;
   std::vector<GgufTensorInfo> tensors_;
-  uint64_t alignment_;
   size_t current_ = 0;
   uint64_t written_ = 0;  // of the current tensor
 };

@@ -1,0 +1,82 @@
+// Opening a model from disk, of one file or of several.
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/error.h"
+#include "gguf/gguf.h"
+#include "gguf/parser.h"
+
+namespace assay {
+namespace {
+
+constexpr std::string_view kSplitNo = "split.no";
+constexpr std::string_view kSplitCount = "split.count";
+constexpr std::string_view kSplitTensorsCount = "split.tensors.count";
+
+std::string PartSuffix(uint64_t number, uint64_t count) { return fmt::format("-{:05}-of-{:05}.gguf", number, count); }
+
+uint64_t Unsigned(const GgufPart& part, std::string_view key, uint64_t otherwise) {
+  for (const auto& [name, value] : part.metadata) {
+    if (name != key) continue;
+    if (const auto* u = std::get_if<uint64_t>(&value.value)) return *u;
+    if (const auto* i = std::get_if<int64_t>(&value.value); i != nullptr && *i >= 0) return static_cast<uint64_t>(*i);
+  }
+  return otherwise;
+}
+
+// The name that all parts share, for a first part that is named as the tools name it.
+std::string SharedPrefix(const std::filesystem::path& path, const GgufPart& first, uint64_t count) {
+  const std::string name = path.string();
+  const uint64_t number = Unsigned(first, kSplitNo, 0);
+  const std::string suffix = PartSuffix(number + 1, count);
+  const bool named = name.ends_with(suffix);
+  const std::string prefix = named ? name.substr(0, name.size() - suffix.size()) : "MODEL";
+  if (number != 0) {
+    Fail(ErrorKind::kBadFile, "{}: part {} of {} of a model; name the first part, {}", name, number + 1, count,
+         prefix + PartSuffix(1, count));
+  }
+  if (!named) {
+    Fail(ErrorKind::kBadFile,
+         "{}: the first of {} parts of a model, but its name does not end in {}, so that the others cannot be found: "
+         "give all parts their names back",
+         name, count, suffix);
+  }
+  return prefix;
+}
+
+}  // namespace
+
+GgufFile GgufFile::Open(const std::filesystem::path& path) {
+  GgufFile file;
+  file.path_ = path;
+  file.maps_.emplace_back(path);
+  GgufPart first = ParseGgufPart(file.maps_.back().bytes(), path.string());
+  const uint64_t count = Unsigned(first, kSplitCount, 1);
+  const uint64_t declared_tensors = Unsigned(first, kSplitTensorsCount, 0);
+  const std::string prefix = count > 1 ? SharedPrefix(path, first, count) : std::string();
+  file.AddPart(std::move(first), file.maps_.back().bytes().size());
+  for (uint64_t number = 2; number <= count; ++number) {
+    const std::filesystem::path part_path = prefix + PartSuffix(number, count);
+    if (!std::filesystem::exists(part_path)) {
+      Fail(ErrorKind::kBadFile, "{}: part {} of {} is missing: {} is not there", path.string(), number, count,
+           part_path.string());
+    }
+    file.maps_.emplace_back(part_path);
+    GgufPart part = ParseGgufPart(file.maps_.back().bytes(), part_path.string());
+    if (Unsigned(part, kSplitNo, 0) != number - 1 || Unsigned(part, kSplitCount, 0) != count) {
+      Fail(ErrorKind::kBadFile, "{}: does not say that it is part {} of {}: it belongs to another model",
+           part_path.string(), number, count);
+    }
+    file.AddPart(std::move(part), file.maps_.back().bytes().size());
+  }
+  if (count > 1 && file.tensors_.size() != declared_tensors) {
+    Fail(ErrorKind::kBadFile, "{}: its {} parts have {} tensors together, but {} says {}", path.string(), count,
+         file.tensors_.size(), kSplitTensorsCount, declared_tensors);
+  }
+  file.IndexTensors();
+  return file;
+}
+
+}  // namespace assay
