@@ -20,13 +20,13 @@ struct VocabData {
   std::string model;  // "gpt2": byte-level BPE; "llama": SentencePiece
   std::string pre;    // the pre-tokenizer of "gpt2": "qwen2", "qwen35", "llama-bpe", "gpt-2", ...
   std::vector<std::string> tokens;
-  std::vector<float> scores;            // "llama" alone
-  std::vector<int64_t> token_types;     // empty: all normal
-  std::vector<std::string> merges;      // "gpt2" alone: "left right"
+  std::vector<float> scores;         // "llama" alone
+  std::vector<int64_t> token_types;  // empty: all normal
+  std::vector<std::string> merges;   // "gpt2" alone: "left right"
   std::optional<Token> bos, eos, eot, unknown, padding;
   bool add_bos = false;
   bool add_eos = false;
-  bool add_space_prefix = true;         // "llama" alone
+  bool add_space_prefix = true;  // "llama" alone
 };
 
 // Text to tokens and back. Immutable after Make(): use from any thread.
@@ -37,22 +37,27 @@ class Tokenizer {
   static std::unique_ptr<Tokenizer> Make(VocabData vocab, std::string_view source);
   virtual ~Tokenizer() = default;
 
-  // Special tokens (control and user-defined) that stand in the text are recognised when parse_special. Any bytes are
-  // valid input: invalid UTF-8 is tokenized byte by byte as U+FFFD would split, and decodes to the same bytes.
-  // No BOS or EOS is added here: see add_bos().
+  // Control tokens that stand in the text are recognised when parse_special; user-defined tokens always, as Hugging
+  // Face and SentencePiece do. Any bytes are valid input: invalid UTF-8 is tokenized byte by byte as U+FFFD would
+  // split, and decodes to the same bytes. No BOS or EOS is added here: see add_bos().
   virtual std::vector<Token> Encode(std::string_view text, bool parse_special) const = 0;
 
-  // The bytes that one token stands for; control tokens give their text when `special`, else nothing. The first token of
-  // an SPM text keeps its space: callers that need the whole text use Decode().
+  // The bytes that one token stands for; control tokens give their text when `special`, else nothing. The first token
+  // of an SPM text keeps its space: callers that need the whole text use Decode().
   virtual std::string TokenBytes(Token token, bool special) const = 0;
   virtual std::string Decode(std::span<const Token> tokens, bool special) const = 0;
 
   const VocabData& vocab() const { return vocab_; }
   int size() const { return static_cast<int>(vocab_.tokens.size()); }
+  TokenType type(Token token) const;
   bool IsEndOfGeneration(Token token) const;  // eos, eot, and the known end-of-turn tokens
 
  protected:
   explicit Tokenizer(VocabData vocab);
+
+  void CheckToken(Token token) const;              // throws kUsage when it is not in the vocabulary
+  static void CheckLength(std::string_view text);  // throws kUsage past 1 GiB
+  bool IsShown(Token token, bool special) const { return special || type(token) != TokenType::kControl; }
 
   VocabData vocab_;
   std::vector<Token> end_tokens_;

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "text/merger.h"
+#include "text/pair_map.h"
+#include "text/pre_tokenizer.h"
+#include "text/special_tokens.h"
+#include "text/tokenizer.h"
+
+namespace assay {
+
+// Byte-level BPE (the "gpt2" model of GGUF): special tokens out first, then the pre-tokenizer's pieces, then merges by
+// rank inside each piece. The vocabulary must have a token for each of the 256 bytes, so that any text can be encoded.
+class BpeTokenizer final : public Tokenizer {
+ public:
+  BpeTokenizer(VocabData vocab, std::string_view source);
+
+  std::vector<Token> Encode(std::string_view text, bool parse_special) const override;
+  std::string TokenBytes(Token token, bool special) const override;
+  std::string Decode(std::span<const Token> tokens, bool special) const override;
+
+ private:
+  void IndexTokens(std::string_view source);
+  void IndexMerges(std::string_view source);
+  void EncodePlain(std::string_view text, Merger& merger, std::vector<Token>& out) const;
+  void EncodePiece(std::string_view piece, Merger& merger, std::vector<Token>& out) const;
+
+  PreTokenizer pre_tokenizer_;
+  std::vector<std::string> bytes_;                        // what each token stands for
+  std::unordered_map<std::string_view, Token> by_bytes_;  // the tokens that text can become; views into bytes_
+  std::array<Token, 256> byte_tokens_{};
+  PairMap<Merge> merges_;
+  SpecialTokens specials_;
+};
+
+}  // namespace assay

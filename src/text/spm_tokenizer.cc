@@ -1,0 +1,189 @@
+#include "text/spm_tokenizer.h"
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <optional>
+
+#include "base/error.h"
+#include "text/utf8.h"
+
+namespace assay {
+namespace {
+
+constexpr std::string_view kSpaceMark = "\xE2\x96\x81";         // U+2581
+constexpr std::string_view kUnknownSurface = " \xE2\x81\x87 ";  // SentencePiece shows an unknown token as this
+
+std::string ReplaceAll(std::string_view text, std::string_view from, std::string_view to) {
+  std::string result;
+  result.reserve(text.size());
+  for (size_t position = 0; position < text.size();) {
+    const size_t found = std::min(text.find(from, position), text.size());
+    result += text.substr(position, found - position);
+    if (found < text.size()) result += to;
+    position = found + from.size();
+  }
+  return result;
+}
+
+// The value of "<0x2A>".
+std::optional<uint8_t> ParseByteToken(std::string_view text) {
+  if (text.size() != 6 || !text.starts_with("<0x") || text.back() != '>') return std::nullopt;
+  uint8_t value = 0;
+  const auto [end, error] = std::from_chars(text.data() + 3, text.data() + 5, value, 16);
+  if (error != std::errc() || end != text.data() + 5) return std::nullopt;
+  return value;
+}
+
+// The place of each score among the distinct scores, the best first.
+std::vector<uint32_t> RankScores(const std::vector<float>& scores) {
+  std::vector<float> distinct = scores;
+  std::sort(distinct.begin(), distinct.end(), std::greater<>());
+  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+  std::vector<uint32_t> ranks;
+  ranks.reserve(scores.size());
+  for (const float score : scores) {
+    const auto place = std::lower_bound(distinct.begin(), distinct.end(), score, std::greater<>());
+    ranks.push_back(static_cast<uint32_t>(place - distinct.begin()));
+  }
+  return ranks;
+}
+
+}  // namespace
+
+SpmTokenizer::SpmTokenizer(VocabData vocab, std::string_view source) : Tokenizer(std::move(vocab)) {
+  IndexTokens();
+  CheckFallback(source);
+}
+
+void SpmTokenizer::IndexTokens() {
+  byte_tokens_.fill(-1);
+  const std::vector<uint32_t> ranks = RankScores(vocab_.scores);
+  bytes_.reserve(vocab_.tokens.size());
+  texts_.reserve(vocab_.tokens.size());  // pieces_ holds views of its strings
+  pieces_.reserve(vocab_.tokens.size());
+  for (Token token = 0; token < size(); ++token) {
+    const TokenType type = this->type(token);
+    bytes_.push_back(ReplaceAll(vocab_.tokens[token], kSpaceMark, " "));
+    texts_.push_back(ReplaceAll(vocab_.tokens[token], " ", kSpaceMark));
+    const std::string& text = texts_.back();
+    const bool is_control = type == TokenType::kControl;
+    if (is_control || type == TokenType::kUserDefined) specials_.Add(text, token, is_control);
+    if (is_control) continue;
+    if (type == TokenType::kUnknown) {
+      bytes_.back() = kUnknownSurface;
+      if (unknown_ < 0) unknown_ = token;
+    } else if (const std::optional<uint8_t> byte = ParseByteToken(text); type == TokenType::kByte && byte) {
+      bytes_.back() = std::string(1, static_cast<char>(*byte));
+      byte_tokens_[*byte] = token;
+    } else if (!text.empty()) {
+      pieces_.emplace(text, Piece{token, ranks[token], type == TokenType::kUnused});
+      longest_piece_ = std::max(longest_piece_, text.size());
+    }
+  }
+  if (vocab_.unknown) unknown_ = *vocab_.unknown;
+}
+
+void SpmTokenizer::CheckFallback(std::string_view source) {
+  const auto missing = std::find(byte_tokens_.begin(), byte_tokens_.end(), -1);
+  has_bytes_ = missing == byte_tokens_.end();
+  if (!has_bytes_ && unknown_ < 0) {
+    Fail(ErrorKind::kBadFile,
+         "{}: the vocabulary has neither an unknown token nor all byte tokens (first missing: <0x{:02X}>); "
+         "one of the two is needed for text that is no piece",
+         source, missing - byte_tokens_.begin());
+  }
+}
+
+const SpmTokenizer::Piece* SpmTokenizer::FindPiece(std::string_view text) const {
+  if (text.size() > longest_piece_) return nullptr;  // keeps long texts from being hashed whole
+  const auto found = pieces_.find(text);
+  return found == pieces_.end() ? nullptr : &found->second;
+}
+
+// SentencePiece's dummy prefix stands once, before the text; a control token at the start means that what follows is no
+// start of a text.
+std::string SpmTokenizer::Normalize(std::string_view text, bool parse_special) const {
+  std::string normal = ReplaceAll(text, " ", kSpaceMark);
+  if (!vocab_.add_space_prefix) return normal;
+  const SpecialTokens::Match first = specials_.FindNext(normal, 0, parse_special);
+  const bool starts_with_control = first.size > 0 && first.begin == 0 && type(first.token) == TokenType::kControl;
+  if (!starts_with_control) normal.insert(0, kSpaceMark);
+  return normal;
+}
+
+std::vector<Token> SpmTokenizer::Encode(std::string_view text, bool parse_special) const {
+  CheckLength(text);
+  std::vector<Token> tokens;
+  if (text.empty()) return tokens;
+  const std::string storage = Normalize(text, parse_special);
+  const std::string_view normal = storage;
+  Merger merger;
+  for (size_t position = 0; position < normal.size();) {
+    const SpecialTokens::Match special = specials_.FindNext(normal, position, parse_special);
+    EncodePlain(normal.substr(position, special.begin - position), merger, tokens);
+    if (special.size > 0) tokens.push_back(special.token);
+    position = special.begin + special.size;
+  }
+  return tokens;
+}
+
+void SpmTokenizer::EncodePlain(std::string_view text, Merger& merger, std::vector<Token>& out) const {
+  merger.Clear();
+  for (size_t i = 0; i < text.size();) {
+    const size_t length = std::max<size_t>(1, Utf8CharLength(text, i));
+    merger.Add({-1, static_cast<uint32_t>(i), static_cast<uint32_t>(length)});
+    i += length;
+  }
+  Splits splits;
+  merger.Run([&](const Symbol& left, const Symbol& right) -> std::optional<Merge> {
+    const std::string_view both = text.substr(left.begin, left.size + right.size);
+    const Piece* piece = FindPiece(both);
+    if (piece == nullptr) return std::nullopt;
+    if (piece->is_unused) splits[both] = {text.substr(left.begin, left.size), text.substr(right.begin, right.size)};
+    return Merge{piece->rank, piece->token};
+  });
+  merger.ForEach([&](const Symbol& symbol) { Emit(text.substr(symbol.begin, symbol.size), splits, out); });
+}
+
+// An unused piece may stand on the way to a longer one, but not in the result: it is split again the way it was merged.
+void SpmTokenizer::Emit(std::string_view text, const Splits& splits, std::vector<Token>& out) const {
+  std::vector<std::string_view> pending = {text};
+  while (!pending.empty()) {
+    const std::string_view top = pending.back();
+    pending.pop_back();
+    const Piece* piece = FindPiece(top);
+    const auto split = splits.find(top);
+    if (piece != nullptr && piece->is_unused && split != splits.end()) {
+      pending.push_back(split->second.second);
+      pending.push_back(split->second.first);
+    } else if (piece != nullptr) {
+      out.push_back(piece->token);
+    } else if (has_bytes_) {
+      for (const char c : top) out.push_back(byte_tokens_[static_cast<uint8_t>(c)]);
+    } else if (out.empty() || out.back() != unknown_) {  // one token for a run of unknown characters
+      out.push_back(unknown_);
+    }
+  }
+}
+
+std::string SpmTokenizer::TokenBytes(Token token, bool special) const {
+  CheckToken(token);
+  return IsShown(token, special) ? bytes_[token] : std::string();
+}
+
+std::string SpmTokenizer::Decode(std::span<const Token> tokens, bool special) const {
+  std::string text;
+  bool is_first = vocab_.add_space_prefix;
+  for (const Token token : tokens) {
+    CheckToken(token);
+    const bool is_control = type(token) == TokenType::kControl;
+    if (!IsShown(token, special)) continue;
+    const bool strip = is_first && !is_control && type(token) != TokenType::kByte && bytes_[token].starts_with(' ');
+    text += std::string_view(bytes_[token]).substr(strip ? 1 : 0);
+    if (!is_control) is_first = false;
+  }
+  return text;
+}
+
+}  // namespace assay

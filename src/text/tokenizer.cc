@@ -1,0 +1,110 @@
+#include "text/tokenizer.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+#include "text/bpe_tokenizer.h"
+#include "text/spm_tokenizer.h"
+
+namespace assay {
+namespace {
+
+// The tokens with which known model families end a turn or a text, for files that name only one of them as EOS.
+constexpr std::array<std::string_view, 12> kEndNames = {
+    "<|im_end|>", "<|endoftext|>", "<|eot_id|>",    "<|eom_id|>", "<|end_of_text|>", "<|end|>",
+    "<|return|>", "<end_of_turn>", "<|endofturn|>", "</s>",       "<eos>",           "<｜end▁of▁sentence｜>",
+};
+
+void CheckId(const std::optional<Token>& token, std::string_view role, size_t size, std::string_view source) {
+  if (token && (*token < 0 || static_cast<size_t>(*token) >= size)) {
+    Fail(ErrorKind::kBadFile, "{}: the {} token is {}, but the vocabulary has {} tokens", source, role, *token, size);
+  }
+}
+
+void CheckTypes(const VocabData& vocab, std::string_view source) {
+  if (!vocab.token_types.empty() && vocab.token_types.size() != vocab.tokens.size()) {
+    Fail(ErrorKind::kBadFile, "{}: {} token types for {} tokens", source, vocab.token_types.size(),
+         vocab.tokens.size());
+  }
+  for (size_t i = 0; i < vocab.token_types.size(); ++i) {
+    const int64_t type = vocab.token_types[i];
+    if (type < static_cast<int64_t>(TokenType::kNormal) || type > static_cast<int64_t>(TokenType::kByte)) {
+      Fail(ErrorKind::kBadFile, "{}: token {} has type {}, which is none of 1 to 6", source, i, type);
+    }
+  }
+}
+
+void CheckScores(const VocabData& vocab, std::string_view source) {
+  if (vocab.scores.size() != vocab.tokens.size()) {
+    Fail(ErrorKind::kBadFile, "{}: {} scores for {} tokens", source, vocab.scores.size(), vocab.tokens.size());
+  }
+  const auto nan = std::find_if(vocab.scores.begin(), vocab.scores.end(), [](float s) { return std::isnan(s); });
+  if (nan != vocab.scores.end()) {
+    Fail(ErrorKind::kBadFile, "{}: the score of token {} is not a number", source, nan - vocab.scores.begin());
+  }
+}
+
+void CheckVocab(const VocabData& vocab, std::string_view source) {
+  if (vocab.tokens.empty()) Fail(ErrorKind::kBadFile, "{}: the vocabulary has no tokens", source);
+  if (vocab.tokens.size() > INT32_MAX) {
+    Fail(ErrorKind::kBadFile, "{}: {} tokens are more than a token id can count", source, vocab.tokens.size());
+  }
+  CheckTypes(vocab, source);
+  CheckId(vocab.bos, "BOS", vocab.tokens.size(), source);
+  CheckId(vocab.eos, "EOS", vocab.tokens.size(), source);
+  CheckId(vocab.eot, "end-of-turn", vocab.tokens.size(), source);
+  CheckId(vocab.unknown, "unknown", vocab.tokens.size(), source);
+  CheckId(vocab.padding, "padding", vocab.tokens.size(), source);
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> Tokenizer::Make(VocabData vocab, std::string_view source) {
+  CheckVocab(vocab, source);
+  if (vocab.model == "gpt2") return std::make_unique<BpeTokenizer>(std::move(vocab), source);
+  if (vocab.model == "llama") {
+    CheckScores(vocab, source);
+    return std::make_unique<SpmTokenizer>(std::move(vocab), source);
+  }
+  Fail(ErrorKind::kUnsupported, "{}: unknown tokenizer \"{}\" (tokenizer.ggml.model); known: gpt2, llama", source,
+       vocab.model);
+}
+
+Tokenizer::Tokenizer(VocabData vocab) : vocab_(std::move(vocab)) {
+  if (vocab_.eos) end_tokens_.push_back(*vocab_.eos);
+  if (vocab_.eot) end_tokens_.push_back(*vocab_.eot);
+  for (Token token = 0; token < size(); ++token) {
+    // Converters have written the same end-of-turn tokens as control and as user-defined ones.
+    if (type(token) != TokenType::kControl && type(token) != TokenType::kUserDefined) continue;
+    const bool ends = std::find(kEndNames.begin(), kEndNames.end(), vocab_.tokens[token]) != kEndNames.end();
+    if (ends) end_tokens_.push_back(token);
+  }
+}
+
+TokenType Tokenizer::type(Token token) const {
+  return vocab_.token_types.empty() ? TokenType::kNormal : static_cast<TokenType>(vocab_.token_types[token]);
+}
+
+bool Tokenizer::IsEndOfGeneration(Token token) const {
+  return std::find(end_tokens_.begin(), end_tokens_.end(), token) != end_tokens_.end();
+}
+
+void Tokenizer::CheckToken(Token token) const {
+  if (token < 0 || token >= size()) {
+    Fail(ErrorKind::kUsage, "token {} is not in the vocabulary of {} tokens", token, size());
+  }
+}
+
+void Tokenizer::CheckLength(std::string_view text) {
+  // Offsets inside a text are 32 bits wide, and SentencePiece's space mark makes a text up to three times as long.
+  constexpr size_t kLongest = size_t{1} << 30;
+  if (text.size() > kLongest) {
+    Fail(ErrorKind::kUsage, "a text of {} bytes is too long to tokenize at once (at most {}); split it", text.size(),
+         kLongest);
+  }
+}
+
+}  // namespace assay

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace assay {
+
+// The length (1 to 4) of the well-formed UTF-8 character that starts at `position`, or 0 when there is none: stray
+// continuation bytes, overlong forms, surrogates, values past U+10FFFF and truncated characters (Unicode, table 3-7).
+size_t Utf8CharLength(std::string_view text, size_t position);
+
+}  // namespace assay
