@@ -1,0 +1,147 @@
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "store/store.h"
+
+// What of Store reads back whole records.
+
+namespace assay {
+namespace {
+
+constexpr std::string_view kSelectRun =
+    "SELECT id, study_id, record_schema, kind, test, model_id, base_model_id, environment_id, settings,"
+    " started_unix_ms, coalesce(finished_unix_ms, 0), status FROM run";
+
+RunStatus StatusOf(std::string_view text) {
+  if (text == "running") return RunStatus::kRunning;
+  return text == "done" ? RunStatus::kDone : RunStatus::kInvalid;
+}
+
+std::optional<std::string> OptionalText(const Statement& row, int column) {
+  if (row.IsNull(column)) return std::nullopt;
+  return row.Text(column);
+}
+
+std::optional<double> OptionalReal(const Statement& row, int column) {
+  if (row.IsNull(column)) return std::nullopt;
+  return row.Real(column);
+}
+
+// JSON that this program wrote: damage to it is damage to the file.
+nlohmann::ordered_json ParseJson(const std::string& text) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::parse(text, nullptr, false);
+  if (json.is_discarded())
+    Fail(ErrorKind::kBadFile, "the database holds damaged JSON: {}; restore it from a copy", text);
+  return json;
+}
+
+Sample ReadSample(const Statement& row) {
+  Sample sample;
+  sample.round = static_cast<int>(row.Integer(0));
+  sample.order = static_cast<int>(row.Integer(1));
+  sample.session = static_cast<int>(row.Integer(2));
+  sample.tokens = row.Integer(3);
+  sample.seconds = row.Real(4);
+  sample.conditions.load_average = OptionalReal(row, 5);
+  sample.conditions.cpu_mhz = OptionalReal(row, 6);
+  sample.conditions.involuntary_switches = row.Integer(7);
+  sample.conditions.major_faults = row.Integer(8);
+  return sample;
+}
+
+}  // namespace
+
+std::vector<StoredRun> Store::StudyRuns(int64_t study) {
+  Statement select = database_.Prepare(std::string(kSelectRun) + " WHERE study_id = ? ORDER BY id");
+  select.Bind(1, study);
+  return LoadRuns(select);
+}
+
+std::vector<StoredRun> Store::AllRuns() {
+  Statement select = database_.Prepare(std::string(kSelectRun) + " ORDER BY id");
+  return LoadRuns(select);
+}
+
+std::vector<float> Store::ReadSeries(int64_t run, std::string_view name) {
+  Statement select = database_.Prepare("SELECT data FROM series WHERE run_id = ? AND name = ?");
+  select.Bind(1, run).Bind(2, name);
+  return select.Step() ? select.Floats(0) : std::vector<float>();
+}
+
+std::vector<StoredRun> Store::LoadRuns(Statement& select) {
+  std::vector<StoredRun> runs;
+  while (select.Step()) {
+    StoredRun run;
+    run.id = select.Integer(0);
+    if (!select.IsNull(1)) run.study = select.Integer(1);
+    run.record.schema = static_cast<int>(select.Integer(2));
+    run.record.kind = select.Text(3);
+    run.record.test = select.Text(4);
+    run.record.model = LoadModel(select.Integer(5));
+    if (!select.IsNull(6)) run.record.base = LoadModel(select.Integer(6));
+    run.record.environment = LoadEnvironment(select.Integer(7));
+    const nlohmann::ordered_json settings = ParseJson(select.Text(8));
+    for (const auto& [name, value] : settings.items()) {
+      run.record.settings.emplace_back(name, value.get<std::string>());
+    }
+    run.record.started_unix_ms = select.Integer(9);
+    run.finished_unix_ms = select.Integer(10);
+    run.status = StatusOf(select.Text(11));
+    LoadResults(run);
+    runs.push_back(std::move(run));
+  }
+  return runs;
+}
+
+void Store::LoadResults(StoredRun& run) {
+  Statement metrics = database_.Prepare("SELECT name, value, error FROM metric WHERE run_id = ? ORDER BY rowid");
+  metrics.Bind(1, run.id);
+  while (metrics.Step()) {
+    run.record.metrics.push_back({metrics.Text(0), metrics.Real(1), OptionalReal(metrics, 2)});
+  }
+  Statement samples = database_.Prepare(
+      "SELECT round, place, session, tokens, seconds, load_average, cpu_mhz, involuntary_switches, major_faults"
+      " FROM sample WHERE run_id = ? ORDER BY round");
+  samples.Bind(1, run.id);
+  while (samples.Step()) run.record.samples.push_back(ReadSample(samples));
+  Statement guards = database_.Prepare("SELECT name, tripped, evidence FROM guard WHERE run_id = ? ORDER BY rowid");
+  guards.Bind(1, run.id);
+  while (guards.Step()) run.record.guards.push_back({guards.Text(0), guards.Integer(1) != 0, guards.Text(2)});
+}
+
+Environment Store::LoadEnvironment(int64_t id) {
+  Statement select = database_.Prepare(
+      "SELECT cpu, cores, isa, memory_bytes, kernel, compiler, assay_version, build_type, governor FROM environment"
+      " WHERE id = ?");
+  Environment environment;
+  if (!select.Bind(1, id).Step()) return environment;
+  environment.cpu = select.Text(0);
+  environment.cores = static_cast<int>(select.Integer(1));
+  environment.isa = ParseJson(select.Text(2)).get<std::vector<std::string>>();
+  environment.memory_bytes = static_cast<uint64_t>(select.Integer(3));
+  environment.kernel = select.Text(4);
+  environment.compiler = select.Text(5);
+  environment.assay_version = select.Text(6);
+  environment.build_type = select.Text(7);
+  environment.governor = OptionalText(select, 8);
+  return environment;
+}
+
+ModelIdentity Store::LoadModel(int64_t id) {
+  Statement select = database_.Prepare(
+      "SELECT file, fingerprint, architecture, name, quant, parameters, file_bytes, tensor_bytes FROM model"
+      " WHERE id = ?");
+  ModelIdentity model;
+  if (!select.Bind(1, id).Step()) return model;
+  model.file = select.Text(0);
+  model.fingerprint = select.Text(1);
+  model.architecture = select.Text(2);
+  model.name = select.Text(3);
+  model.quant = select.Text(4);
+  model.parameters = static_cast<uint64_t>(select.Integer(5));
+  model.file_bytes = static_cast<uint64_t>(select.Integer(6));
+  model.tensor_bytes = static_cast<uint64_t>(select.Integer(7));
+  return model;
+}
+
+}  // namespace assay
