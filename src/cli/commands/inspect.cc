@@ -1,0 +1,262 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "cli/common.h"
+#include "cli/text_table.h"
+#include "gguf/gguf.h"
+
+namespace assay {
+namespace {
+
+constexpr uint64_t kShownElements = 6;  // of a metadata array
+constexpr size_t kShownColumns = 100;   // of a metadata value
+
+struct Options {
+  std::string model;
+  CommonOptions common;
+};
+
+struct TypeTotal {
+  uint64_t tensors = 0, bytes = 0;
+};
+
+// Layers that have the same tensors, shapes and types.
+struct LayerGroup {
+  std::vector<uint64_t> layers;
+  uint64_t tensors = 0, parameters = 0, bytes = 0;  // of one layer
+  std::string names;
+};
+
+struct Summary {
+  uint64_t parameters = 0, tensor_bytes = 0;
+  std::map<std::string, TypeTotal> types;
+  std::vector<LayerGroup> layers;
+  double bits_per_weight() const {
+    return parameters == 0 ? 0.0 : static_cast<double>(tensor_bytes) * 8.0 / static_cast<double>(parameters);
+  }
+};
+
+// "blk.12.attn_q.weight": layer 12, rest "attn_q.weight"; false for a tensor of no layer.
+bool SplitLayerName(std::string_view name, uint64_t& layer, std::string_view& rest) {
+  constexpr std::string_view kPrefix = "blk.";
+  if (!name.starts_with(kPrefix)) return false;
+  const char* end = name.data() + name.size();
+  const auto [after, error] = std::from_chars(name.data() + kPrefix.size(), end, layer);
+  if (error != std::errc() || after == end || *after != '.') return false;
+  rest = name.substr(static_cast<size_t>(after + 1 - name.data()));
+  return true;
+}
+
+std::vector<LayerGroup> GroupLayers(const GgufFile& file) {
+  struct Layer {
+    std::string signature, names;
+    uint64_t tensors = 0, parameters = 0, bytes = 0;
+  };
+  std::map<uint64_t, Layer> layers;
+  for (const GgufTensor& tensor : file.tensors()) {
+    uint64_t number = 0;
+    std::string_view rest;
+    if (!SplitLayerName(tensor.name, number, rest)) continue;
+    Layer& layer = layers[number];
+    layer.signature += fmt::format("{} {} {};", rest, fmt::join(tensor.shape, "x"), TraitsOf(tensor.format).name);
+    layer.names += fmt::format("{}{}", layer.names.empty() ? "" : " ", rest.substr(0, rest.rfind(".weight")));
+    ++layer.tensors;
+    layer.parameters += tensor.elements();
+    layer.bytes += tensor.data.size();
+  }
+  std::vector<LayerGroup> groups;
+  std::map<std::string, size_t> group_of;
+  for (const auto& [number, layer] : layers) {
+    const auto [entry, fresh] = group_of.try_emplace(layer.signature, groups.size());
+    if (fresh) groups.push_back({{}, layer.tensors, layer.parameters, layer.bytes, layer.names});
+    groups[entry->second].layers.push_back(number);
+  }
+  return groups;
+}
+
+Summary Summarise(const GgufFile& file) {
+  Summary summary;
+  for (const GgufTensor& tensor : file.tensors()) {
+    summary.parameters += tensor.elements();
+    summary.tensor_bytes += tensor.data.size();
+    TypeTotal& total = summary.types[std::string(TraitsOf(tensor.format).name)];
+    ++total.tensors;
+    total.bytes += tensor.data.size();
+  }
+  summary.layers = GroupLayers(file);
+  return summary;
+}
+
+template <typename T>
+T ElementAt(const GgufArray& array, uint64_t index) {
+  T value;
+  std::memcpy(&value, array.packed.data() + index * sizeof(T), sizeof(T));
+  return value;
+}
+
+Json ElementJson(const GgufArray& array, uint64_t i);
+
+Json ArrayJson(const GgufArray& array) {
+  Json first = Json::array();
+  for (uint64_t i = 0; i < std::min(array.count, kShownElements); ++i) first.push_back(ElementJson(array, i));
+  return {{"count", array.count}, {"first", std::move(first)}};
+}
+
+Json ElementJson(const GgufArray& array, uint64_t i) {
+  switch (array.element) {
+    case GgufType::kUint8:
+      return ElementAt<uint8_t>(array, i);
+    case GgufType::kInt8:
+      return ElementAt<int8_t>(array, i);
+    case GgufType::kUint16:
+      return ElementAt<uint16_t>(array, i);
+    case GgufType::kInt16:
+      return ElementAt<int16_t>(array, i);
+    case GgufType::kUint32:
+      return ElementAt<uint32_t>(array, i);
+    case GgufType::kInt32:
+      return ElementAt<int32_t>(array, i);
+    case GgufType::kUint64:
+      return ElementAt<uint64_t>(array, i);
+    case GgufType::kInt64:
+      return ElementAt<int64_t>(array, i);
+    case GgufType::kFloat32:
+      return ElementAt<float>(array, i);
+    case GgufType::kFloat64:
+      return ElementAt<double>(array, i);
+    case GgufType::kBool:
+      return ElementAt<uint8_t>(array, i) != 0;
+    case GgufType::kString:
+      return array.strings[i];
+    case GgufType::kArray:
+      return ArrayJson(*std::get<std::shared_ptr<const GgufArray>>(array.values[i].value));
+  }
+  return nullptr;
+}
+
+Json ValueJson(const GgufValue& value) {
+  if (value.type == GgufType::kBool) return std::get<uint64_t>(value.value) != 0;
+  return std::visit(
+      [](const auto& v) -> Json {
+        if constexpr (std::is_same_v<std::decay_t<decltype(v)>, std::shared_ptr<const GgufArray>>) {
+          return ArrayJson(*v);
+        } else {
+          return v;
+        }
+      },
+      value.value);
+}
+
+std::string DumpJson(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+std::string ValueText(const GgufValue& value) {
+  if (const auto* text = std::get_if<std::string>(&value.value)) return Abbreviate(OneLine(*text), kShownColumns);
+  if (const auto* array = std::get_if<std::shared_ptr<const GgufArray>>(&value.value)) {
+    std::string list = DumpJson(ArrayJson(**array)["first"]);
+    if ((*array)->count > kShownElements) list.insert(list.size() - 1, ",...");
+    return fmt::format("{} ({} in all)", Abbreviate(list, kShownColumns), (*array)->count);
+  }
+  return DumpJson(ValueJson(value));
+}
+
+// "0-2, 4-6, 8"
+std::string RangesText(const std::vector<uint64_t>& numbers) {
+  std::string out;
+  for (size_t i = 0; i < numbers.size();) {
+    size_t end = i;
+    while (end + 1 < numbers.size() && numbers[end + 1] == numbers[end] + 1) ++end;
+    out += fmt::format("{}{}", out.empty() ? "" : ", ", numbers[i]);
+    if (end > i) out += fmt::format("-{}", numbers[end]);
+    i = end + 1;
+  }
+  return out;
+}
+
+void PrintAsJson(const GgufFile& file, const Summary& summary) {
+  Json metadata = Json::object();
+  for (const auto& [key, value] : file.metadata()) metadata[key] = ValueJson(value);
+  Json layers = Json::array();
+  for (const LayerGroup& group : summary.layers) {
+    layers.push_back({{"layers", group.layers},
+                      {"tensors", group.tensors},
+                      {"parameters", group.parameters},
+                      {"bytes", group.bytes}});
+  }
+  Json types = Json::object(), type_tensors = Json::object();
+  for (const auto& [name, total] : summary.types) {
+    types[name] = total.bytes;
+    type_tensors[name] = total.tensors;
+  }
+  Json tensors = Json::array();
+  for (const GgufTensor& tensor : file.tensors()) {
+    tensors.push_back({{"name", tensor.name},
+                       {"type", TraitsOf(tensor.format).name},
+                       {"shape", tensor.shape},
+                       {"bytes", tensor.data.size()}});
+  }
+  PrintJson({{"path", file.path().string()},
+             {"version", file.version()},
+             {"architecture", file.FindString("general.architecture").value_or("")},
+             {"parameters", summary.parameters},
+             {"bytes", file.file_bytes()},
+             {"bits_per_weight", summary.bits_per_weight()},
+             {"metadata", std::move(metadata)},
+             {"layers", std::move(layers)},
+             {"types", std::move(types)},
+             {"type_tensors", std::move(type_tensors)},
+             {"tensors", std::move(tensors)}});
+}
+
+void PrintAsText(const GgufFile& file, const Summary& summary) {
+  PrintText(fmt::format("{}: GGUF v{}, {}, {} parameters, {}, {:.2f} bits per weight\n", OneLine(file.path().string()),
+                        file.version(),
+                        OneLine(file.FindString("general.architecture").value_or("of no stated architecture")),
+                        HumanCount(summary.parameters), HumanBytes(file.file_bytes()), summary.bits_per_weight()));
+  TextTable metadata({{"key"}, {"value"}});
+  for (const auto& [key, value] : file.metadata()) metadata.AddRow({key, ValueText(value)});
+  PrintText("\nMetadata\n" + metadata.ToString());
+  TextTable layers({{"layers"}, {"tensors", true}, {"parameters", true}, {"bytes", true}, {"each has"}});
+  for (const LayerGroup& group : summary.layers) {
+    layers.AddRow({RangesText(group.layers), std::to_string(group.tensors), HumanCount(group.parameters),
+                   HumanBytes(group.bytes), group.names});
+  }
+  PrintText("\nLayers (figures of one layer)\n" + layers.ToString());
+  TextTable types({{"type"}, {"tensors", true}, {"bytes", true}, {"", true}});
+  for (const auto& [name, total] : summary.types) {
+    types.AddRow({name, std::to_string(total.tensors), std::to_string(total.bytes), HumanBytes(total.bytes)});
+  }
+  PrintText("\nBytes by type\n" + types.ToString());
+  TextTable tensors({{"tensor"}, {"type"}, {"shape", true}, {"bytes", true}});
+  for (const GgufTensor& tensor : file.tensors()) {
+    tensors.AddRow({tensor.name, std::string(TraitsOf(tensor.format).name),
+                    fmt::format("{}", fmt::join(tensor.shape, " x ")), std::to_string(tensor.data.size())});
+  }
+  PrintText("\nTensors\n" + tensors.ToString());
+}
+
+}  // namespace
+
+CommandAction AddInspect(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("MODEL", options->model, "a GGUF file; of a split model the first part")->required();
+  AddCommonOptions(app, options->common, kJson);
+  return [options] {
+    const GgufFile file = GgufFile::Open(options->model);
+    const Summary summary = Summarise(file);
+    if (options->common.json) {
+      PrintAsJson(file, summary);
+    } else {
+      PrintAsText(file, summary);
+    }
+    return 0;
+  };
+}
+
+}  // namespace assay

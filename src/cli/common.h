@@ -1,0 +1,45 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/thread_pool.h"
+
+namespace assay {
+
+// Keeps the fields in the order in which they were set.
+using Json = nlohmann::ordered_json;
+
+// The options that mean the same in every command that has them.
+struct CommonOptions {
+  int threads = HardwareThreads();
+  std::string backend;  // as MakeBackend() takes it
+  uint64_t seed = 1;
+  bool json = false;
+};
+
+enum CommonOption : unsigned { kThreads = 1, kBackend = 2, kSeed = 4, kJson = 8 };
+
+// Declares -v and those of the common options that the command honours: an option that would do nothing is not taken.
+// `options` must live as long as the app.
+void AddCommonOptions(CLI::App& app, CommonOptions& options, unsigned which);
+
+// Writes to stdout; throws kIo when the system refuses, so that no result is lost silently.
+void PrintText(std::string_view text);
+void FlushStdout();
+
+// Prints the one document of --json: {"schema": 1, ...fields}. Strings that are not UTF-8 get replacement characters.
+void PrintJson(const Json& fields);
+
+// The text as one line without control characters, which names from files may hold.
+std::string OneLine(std::string_view text);
+
+// "19.0 MB", in powers of 1000.
+std::string HumanBytes(uint64_t bytes);
+// "9.4 M"
+std::string HumanCount(uint64_t count);
+
+}  // namespace assay

@@ -1,0 +1,40 @@
+#include "cli/progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "cli/text_table.h"
+
+namespace assay {
+namespace {
+
+constexpr size_t kBarWidth = 30;
+constexpr size_t kNoteWidth = 36;  // with the bar and the label, within 80 columns for the usual label
+constexpr auto kInterval = std::chrono::milliseconds(100);
+
+}  // namespace
+
+Progress::Progress(std::string label)
+    : label_(std::move(label)), terminal_(isatty(STDERR_FILENO) != 0), next_(std::chrono::steady_clock::now()) {}
+
+Progress::~Progress() {
+  if (drawn_) std::fputs("\r\x1B[K", stderr);
+}
+
+void Progress::Update(uint64_t done, uint64_t total, const std::string& note) {
+  const auto now = std::chrono::steady_clock::now();
+  if (!terminal_ || now < next_) return;
+  next_ = now + kInterval;
+  drawn_ = true;
+  const double share = total == 0 ? 0.0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
+  const auto full = static_cast<size_t>(share * kBarWidth);
+  const std::string bar = std::string(full, '#') + std::string(kBarWidth - full, '.');
+  fmt::print(stderr, "\r{} [{}] {:3.0f}% {}\x1B[K", label_, bar, share * 100.0, Abbreviate(note, kNoteWidth));
+  std::fflush(stderr);
+}
+
+}  // namespace assay
