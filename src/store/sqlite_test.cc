@@ -134,9 +134,13 @@ TEST(SqliteTest, AReadOnlyFileIsAnIoError) {
   Database(path).Execute("CREATE TABLE t (x INTEGER)");
   std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::others_read);
   const uid_t self = geteuid();
-  if (self == 0) ASSERT_EQ(seteuid(kNobody), 0);
+  if (self == 0) {
+    ASSERT_EQ(seteuid(kNobody), 0);
+  }
   const Error error = ErrorOf([&] { Database(path).Execute("INSERT INTO t VALUES (1)"); });
-  if (self == 0) ASSERT_EQ(seteuid(self), 0);
+  if (self == 0) {
+    ASSERT_EQ(seteuid(self), 0);
+  }
   EXPECT_EQ(error.kind(), ErrorKind::kIo);
   EXPECT_THAT(error.what(), HasSubstr("a.db"));
 }
