@@ -1,0 +1,73 @@
+#include "backend/cpu/probes.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+
+#include "backend/cpu/aligned.h"
+#include "backend/cpu/isa.h"
+#include "base/thread_pool.h"
+
+namespace assay {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+double MeasureLoop(ThreadPool& pool, double (*loop)(int64_t rounds), double seconds) {
+  if (loop == nullptr) return 0;
+  // A pass of about a millisecond, so that the best one saw no interruption.
+  int64_t rounds = 1000;
+  for (;;) {
+    const auto start = Clock::now();
+    loop(rounds);
+    if (SecondsSince(start) > 1e-3) break;
+    rounds *= 2;
+  }
+  double best = 0;
+  const auto begin = Clock::now();
+  do {
+    std::atomic<double> total = 0;
+    const auto start = Clock::now();
+    pool.ParallelFor(pool.size(), [&](int64_t) { total.fetch_add(loop(rounds)); });
+    best = std::max(best, total.load() / SecondsSince(start));
+  } while (SecondsSince(begin) < seconds);
+  return best;
+}
+
+}  // namespace
+
+PeakRates MeasurePeak(int threads, double seconds) {
+  ThreadPool pool(threads);
+  const cpu::KernelTable& kernels = cpu::KernelsFor("");
+  PeakRates rates;
+  rates.int8_ops = MeasureLoop(pool, kernels.int8_loop, seconds);
+  rates.f32_flops = MeasureLoop(pool, kernels.fma_loop, seconds);
+  rates.bf16_flops = MeasureLoop(pool, kernels.bf16_loop, seconds);
+  return rates;
+}
+
+double MeasureReadBandwidth(int threads, double seconds) {
+  ThreadPool pool(threads);
+  const cpu::KernelTable& kernels = cpu::KernelsFor("");
+  constexpr size_t kBytes = size_t{512} << 20;
+  const size_t part = kBytes / static_cast<size_t>(pool.size()) / 4096 * 4096;
+  cpu::AlignedBytes buffer(kBytes);
+  pool.ParallelFor(pool.size(), [&](int64_t i) {
+    std::fill_n(buffer.data() + static_cast<size_t>(i) * part, part, static_cast<uint8_t>(i + 1));
+  });
+  std::atomic<uint64_t> digest = 0;
+  double best = 0;
+  const auto begin = Clock::now();
+  for (int pass = 0; pass < 3 || SecondsSince(begin) < seconds; ++pass) {
+    const auto start = Clock::now();
+    pool.ParallelFor(pool.size(), [&](int64_t i) {
+      digest.fetch_add(kernels.read_all(buffer.data() + static_cast<size_t>(i) * part, part));
+    });
+    best = std::max(best, static_cast<double>(part) * pool.size() / SecondsSince(start));
+  }
+  return best;
+}
+
+}  // namespace assay

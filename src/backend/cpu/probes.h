@@ -1,0 +1,20 @@
+#pragma once
+
+namespace assay {
+
+// Peak multiply-add rates of the best instruction set present, in operations a second over all threads (a multiply-add
+// counts two), measured with loops that live in registers. 0: the machine has no such instruction.
+struct PeakRates {
+  double int8_ops = 0;
+  double f32_flops = 0;
+  double bf16_flops = 0;
+};
+
+// Each rate is the best of several passes in about `seconds` seconds.
+PeakRates MeasurePeak(int threads, double seconds);
+
+// Bytes a second that all threads together read from memory: each streams its own part of a buffer far larger than the
+// caches. The best of the passes that fit in about `seconds` seconds, at least three.
+double MeasureReadBandwidth(int threads, double seconds);
+
+}  // namespace assay
