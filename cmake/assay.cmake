@@ -7,6 +7,10 @@ target_compile_options(assay_flags INTERFACE
   # The bits of a result may not depend on where the compiler chooses to fuse: kernels fuse by name.
   -ffp-contract=off)
 target_include_directories(assay_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+if(ASSAY_FUZZERS)
+  # Every library is instrumented, so that libFuzzer sees which branches of the code under test an input reaches.
+  target_compile_options(assay_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 if(ASSAY_SANITIZE)
   target_compile_options(assay_flags INTERFACE -fsanitize=${ASSAY_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(assay_flags INTERFACE -fsanitize=${ASSAY_SANITIZE})
@@ -39,7 +43,8 @@ function(assay_library name)
 endfunction()
 
 # assay_test(NAME SOURCES a_test.cc ... DEPS lib ...): a GoogleTest program. Tests find committed data below
-# ASSAY_SOURCE_DIR.
+# ASSAY_SOURCE_DIR. The program is one ctest, labelled "unit" below src/ and "integration" elsewhere; its cases are
+# counted from the XML that it writes (tools/test_summary.py).
 function(assay_test name)
   if(NOT ASSAY_TESTS)
     return()
@@ -52,5 +57,30 @@ function(assay_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE assay_flags ${ARG_DEPS} GTest::gtest_main GTest::gmock)
   target_compile_definitions(${name} PRIVATE ASSAY_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-  add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
+  add_test(NAME ${name} COMMAND ${name} --gtest_brief=1 --gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${name}.xml)
+  string(FIND "${CMAKE_CURRENT_SOURCE_DIR}/" "${CMAKE_SOURCE_DIR}/src/" below_src)
+  if(below_src EQUAL 0)
+    set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 900)
+  else()
+    set_tests_properties(${name} PROPERTIES LABELS integration TIMEOUT 900)
+  endif()
+endfunction()
+
+# assay_fuzzer(NAME SOURCES a_fuzzer.cc DEPS lib ... [CORPUS directory]): a libFuzzer program. As a ctest, labelled
+# "fuzz", it runs for ASSAY_FUZZ_SECONDS from the committed corpus; what it finds stays in BUILD/fuzz/NAME.
+function(assay_fuzzer name)
+  if(NOT ASSAY_FUZZERS)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "CORPUS" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE assay_flags ${ARG_DEPS})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  set(found ${CMAKE_BINARY_DIR}/fuzz/${name})
+  file(MAKE_DIRECTORY ${found})
+  if(ASSAY_TESTS)
+    add_test(NAME ${name} COMMAND ${name} -max_total_time=${ASSAY_FUZZ_SECONDS} -rss_limit_mb=2048 -timeout=10
+      -print_final_stats=1 -artifact_prefix=${found}/ ${found} ${ARG_CORPUS})
+    set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 900)
+  endif()
 endfunction()

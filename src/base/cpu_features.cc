@@ -35,8 +35,8 @@ CpuFeatures Detect() {
 }  // namespace
 
 const CpuFeatures& HostCpu() {
-  static const CpuFeatures features = Detect();
-  return features;
+  static const CpuFeatures kFeatures = Detect();
+  return kFeatures;
 }
 
 std::vector<std::string> CpuFeatureNames() {

@@ -26,12 +26,12 @@ using ::testing::HasSubstr;
 // A directory of its own for each test, removed afterwards.
 class FileTest : public ::testing::Test {
  protected:
-  FileTest() {
+  void SetUp() override {
     std::string name = (fs::temp_directory_path() / "assay-file-test-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary directory");
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
     directory_ = name;
   }
-  ~FileTest() override { fs::remove_all(directory_); }
+  void TearDown() override { fs::remove_all(directory_); }
 
   fs::path Path(const std::string& name) const { return directory_ / name; }
 

@@ -49,7 +49,7 @@ class Rng {
 
   static uint64_t Rotate(uint64_t x, int bits) { return x << bits | x >> (64 - bits); }
 
-  uint64_t state_[4];
+  uint64_t state_[4] = {};
 };
 
 }  // namespace assay
