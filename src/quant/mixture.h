@@ -31,6 +31,7 @@ struct MixtureFacts {
   int head_count = 0;  // of the first full-attention layer
   int head_count_kv = 0;
   int expert_count = 0;
+  bool has_importance = false;  // an importance matrix is given
 };
 
 struct MixtureTensor {
@@ -41,14 +42,18 @@ struct MixtureTensor {
 
 // What becomes of one tensor.
 struct MixtureChoice {
-  Format format;                 // equal to `current` when the tensor is left alone
+  Format format = Format::kF32;  // equal to `current` when the tensor is left alone
   bool eligible = false;         // the rules quantise it at all
   bool fallback = false;         // the row length does not divide into the wanted format's blocks
   Format wanted = Format::kF32;  // what the mixture asked for, before a fallback
 };
 
-// Chooses the format of each tensor of a file (in file order: some rules count), as llama.cpp's quantiser does;
-// rules and their sources: reference in docs/formats.md.
+// The format that a row of this length takes when `wanted` is asked for: itself if the row divides into its blocks,
+// else what llama.cpp falls back to (a format with blocks of 32, or F16). For formats asked for by hand, too.
+Format FitToRow(Format wanted, uint64_t row_length);
+
+// Chooses the format of each tensor of a file (some rules count: in the order of the layers), as llama.cpp's quantiser
+// does; rules and their sources: reference in docs/formats.md.
 std::vector<MixtureChoice> ChooseMixture(Rung rung, const MixtureFacts& facts, std::span<const MixtureTensor> tensors);
 
 }  // namespace assay
