@@ -13,7 +13,7 @@
 namespace assay {
 
 struct PerplexityOptions {
-  int context = 512;  // tokens of a window, at least 4
+  int context = 512;  // tokens of a window, at least 8
   int windows = 0;    // at most this many; 0: all that the text has
   CacheType cache = CacheType::kF16;
   int threads = 0;                       // for the scoring, 0: all that the process may use
@@ -77,7 +77,7 @@ class WindowReader {
   bool Next(std::vector<Token>& window);
 
   int64_t tokens_read() const { return tokens_read_; }
-  // Share of the text that has been tokenized.
+  // Share of the text that the windows given out cover, about.
   double progress() const;
 
  private:

@@ -1,0 +1,84 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
+#include "cli/command.h"
+#include "cli/common.h"
+#include "cli/measure_json.h"
+#include "cli/progress.h"
+#include "measure/environment.h"
+#include "measure/probe.h"
+
+namespace assay {
+namespace {
+
+constexpr int kReadSamples = 5;
+constexpr double kSecondsPerSample = 0.4;
+
+ProbeResult MeasureMachine(int threads) {
+  Progress progress("machine");
+  Probe probe(threads, kSecondsPerSample);
+  for (int i = 0; i < kReadSamples; ++i) {
+    progress.Update(static_cast<uint64_t>(i), kReadSamples + 1);
+    probe.SampleRead();
+  }
+  probe.SamplePeak();
+  return probe.Result();
+}
+
+Json ResultJson(const Environment& environment, const ProbeResult& probe, int threads) {
+  Json json = ToJson(environment);
+  const Json rates = ToJson(probe);
+  json["threads"] = threads;
+  for (const char* field : {"read_gb_per_s", "read_gb_per_s_samples", "read_drift"}) json[field] = rates[field];
+  json["peak"] = {{"int8_tops", rates["peak_int8_tops"]},
+                  {"f32_tflops", rates["peak_f32_tflops"]},
+                  {"bf16_tflops", rates["peak_bf16_tflops"]}};
+  return json;
+}
+
+std::string RateText(double per_second, std::string_view unit) {
+  return per_second > 0.0 ? fmt::format("{:.3f} {}", per_second / 1e12, unit) : "not on this processor";
+}
+
+std::string ResultText(const Environment& environment, const ProbeResult& probe, int threads) {
+  std::string text;
+  const auto line = [&](std::string_view label, const std::string& value) {
+    text += fmt::format("  {:<18}{}\n", label, value);
+  };
+  line("processor", fmt::format("{}, {} cores", environment.cpu, environment.cores));
+  line("instructions", environment.isa.empty() ? "portable" : fmt::format("{}", fmt::join(environment.isa, " ")));
+  line("memory", HumanBytes(environment.memory_bytes));
+  line("kernel", environment.kernel);
+  line("clock governor", environment.governor.value_or("not readable"));
+  line("assay", fmt::format("{} ({}, {})", environment.assay_version, environment.compiler, environment.build_type));
+  text += fmt::format("\n  measured with {} threads\n", threads);
+  line("read bandwidth", fmt::format("{:.2f} GB/s, median of {} (spread {:.1f} %)", probe.read_bytes_per_s / 1e9,
+                                     probe.read_samples.size(), 100.0 * probe.read_drift));
+  line("int8 peak", RateText(probe.int8_ops, "Tops"));
+  line("float32 peak", RateText(probe.f32_flops, "Tflops"));
+  line("bfloat16 peak", RateText(probe.bf16_flops, "Tflops"));
+  return text;
+}
+
+int Run(const CommonOptions& options) {
+  const Environment environment = CaptureEnvironment();
+  const ProbeResult probe = MeasureMachine(options.threads);
+  if (options.json) {
+    PrintJson(ResultJson(environment, probe, options.threads));
+  } else {
+    PrintText(ResultText(environment, probe, options.threads));
+  }
+  return 0;
+}
+
+}  // namespace
+
+CommandAction AddMachine(CLI::App& app) {
+  const auto options = std::make_shared<CommonOptions>();
+  AddCommonOptions(app, *options, kThreads | kJson);
+  return [options] { return Run(*options); };
+}
+
+}  // namespace assay

@@ -1,0 +1,152 @@
+#include "measure/environment.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <string>
+
+#include "base/cpu_features.h"
+#include "base/thread_pool.h"
+#include "base/version.h"
+#include "quant/mixture.h"
+
+namespace assay {
+namespace {
+
+std::optional<std::string> FirstLine(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  if (!std::getline(file, line)) return std::nullopt;
+  return line;
+}
+
+// Every value of a key of /proc/cpuinfo, one for each core.
+std::vector<std::string> CpuInfo(std::string_view key) {
+  std::vector<std::string> values;
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(':');
+    if (colon == std::string::npos || !line.starts_with(key)) continue;
+    if (line.find_first_not_of(" \t", key.size()) != colon) continue;
+    const size_t begin = line.find_first_not_of(" \t", colon + 1);
+    if (begin != std::string::npos) values.push_back(line.substr(begin));
+  }
+  return values;
+}
+
+std::string CpuName() {
+  const std::vector<std::string> names = CpuInfo("model name");
+  return names.empty() ? "unknown" : names.front();
+}
+
+std::optional<double> CpuMhz() {
+  const std::vector<std::string> speeds = CpuInfo("cpu MHz");
+  if (speeds.empty()) return std::nullopt;
+  double sum = 0.0;
+  for (const std::string& speed : speeds) sum += std::strtod(speed.c_str(), nullptr);
+  return sum / static_cast<double>(speeds.size());
+}
+
+std::optional<double> LoadAverage() {
+  double load = 0.0;
+  if (getloadavg(&load, 1) != 1) return std::nullopt;
+  return load;
+}
+
+std::string Kernel() {
+  utsname name;
+  if (uname(&name) != 0) return "unknown";
+  return fmt::format("{} {} {}", name.sysname, name.release, name.machine);
+}
+
+std::string Compiler() {
+#if defined(__clang__)
+  return fmt::format("clang {}.{}.{}", __clang_major__, __clang_minor__, __clang_patchlevel__);
+#else
+  return fmt::format("gcc {}.{}.{}", __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__);
+#endif
+}
+
+rusage Usage() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage;
+}
+
+// The format that holds most of the file's bytes.
+std::string MainFormat(const GgufFile& file) {
+  std::map<std::string_view, uint64_t> bytes;
+  for (const GgufTensor& tensor : file.tensors()) bytes[TraitsOf(tensor.format).name] += tensor.data.size();
+  if (bytes.empty()) return "unknown";
+  const auto less = [](const auto& a, const auto& b) { return a.second < b.second; };
+  return std::string(std::max_element(bytes.begin(), bytes.end(), less)->first);
+}
+
+std::string QuantName(const GgufFile& file) {
+  const std::optional<uint64_t> type = file.FindUint("general.file_type");
+  for (const RungTraits& rung : Rungs()) {
+    if (type == rung.file_type) return std::string(rung.name);
+  }
+  return MainFormat(file);
+}
+
+}  // namespace
+
+Environment CaptureEnvironment() {
+  Environment environment;
+  environment.cpu = CpuName();
+  environment.cores = HardwareThreads();
+  environment.isa = CpuFeatureNames();
+  environment.memory_bytes =
+      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  environment.kernel = Kernel();
+  environment.compiler = Compiler();
+  environment.assay_version = Version();
+  environment.build_type = ASSAY_BUILD_TYPE;
+  environment.governor = FirstLine("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+  return environment;
+}
+
+ModelIdentity Identify(const Model& model) {
+  ModelIdentity identity;
+  identity.file = model.file.path().filename().string();
+  identity.fingerprint = Fingerprint(model.file);
+  identity.architecture = model.spec.architecture;
+  identity.name = model.spec.name;
+  identity.quant = QuantName(model.file);
+  identity.file_bytes = model.file.file_bytes();
+  for (const GgufTensor& tensor : model.file.tensors()) {
+    identity.parameters += tensor.elements();
+    identity.tensor_bytes += tensor.data.size();
+  }
+  return identity;
+}
+
+ConditionsWatch::ConditionsWatch() {
+  const rusage usage = Usage();
+  involuntary_switches_ = usage.ru_nivcsw;
+  major_faults_ = usage.ru_majflt;
+}
+
+Conditions ConditionsWatch::Finish() const {
+  const rusage usage = Usage();
+  return {.load_average = LoadAverage(),
+          .cpu_mhz = CpuMhz(),
+          .involuntary_switches = usage.ru_nivcsw - involuntary_switches_,
+          .major_faults = usage.ru_majflt - major_faults_};
+}
+
+int64_t UnixMilliseconds() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+}  // namespace assay

@@ -1,0 +1,346 @@
+#include "measure/perplexity.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/rng.h"
+
+namespace assay {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A model that expects token t to be followed by t + 1 (modulo the vocabulary) with logit `strength`, all others at
+// `offset`, and that remembers what was asked of it.
+class SuccessorModel : public LogitSource {
+ public:
+  SuccessorModel(int vocab, float strength, float offset = 0.0F)
+      : vocab_(vocab), strength_(strength), offset_(offset) {}
+
+  int vocab() const override { return vocab_; }
+  void Reset() override {
+    ++resets;
+    position_ = 0;
+  }
+  std::span<const float> Forward(std::span<const Token> tokens, Logits wanted) override {
+    logits_.clear();
+    for (const Token token : tokens) {
+      if (wanted == Logits::kAll) AppendLogits(token);
+      if (wanted == Logits::kAll) scored_at.push_back(position_);
+      ++position_;
+      ++tokens_seen;
+    }
+    if (wanted == Logits::kAll) largest_batch = std::max(largest_batch, logits_.size() * sizeof(float));
+    return logits_;
+  }
+
+  // A value to give instead, at one position of every window.
+  int broken_position = -1;
+  float broken_value = 0.0F;
+
+  int resets = 0;
+  int64_t tokens_seen = 0;
+  size_t largest_batch = 0;
+  std::vector<int> scored_at;
+
+ private:
+  void AppendLogits(Token token) {
+    const size_t begin = logits_.size();
+    logits_.resize(begin + static_cast<size_t>(vocab_), offset_);
+    logits_[begin + static_cast<size_t>((token + 1) % vocab_)] += strength_;
+    if (position_ == broken_position) logits_[begin] = broken_value;
+  }
+
+  int vocab_;
+  float strength_, offset_;
+  int position_ = 0;
+  std::vector<float> logits_;
+};
+
+// Gives out the windows of a list.
+std::function<bool(std::vector<Token>&)> Windows(std::vector<std::vector<Token>> windows) {
+  return [windows = std::move(windows), next = size_t{0}](std::vector<Token>& window) mutable {
+    if (next == windows.size()) return false;
+    window = windows[next++];
+    return true;
+  };
+}
+
+std::vector<Token> Counting(int count, int vocab) {
+  std::vector<Token> tokens;
+  for (int i = 0; i < count; ++i) tokens.push_back(i % vocab);
+  return tokens;
+}
+
+TEST(PerplexityTest, ScoresTheSecondHalfOfEachWindowFromAnEmptyState) {
+  SuccessorModel model(16, 3.0F);
+  const PerplexityResult result = ScoreWindows(model, nullptr, Windows({Counting(512, 16), Counting(512, 16)}), {});
+  EXPECT_EQ(result.windows, 2);
+  EXPECT_EQ(result.tokens_scored, 2 * 255);
+  EXPECT_EQ(model.resets, 2);
+  EXPECT_EQ(model.tokens_seen, 2 * 511);
+  EXPECT_EQ(model.scored_at.front(), 256);
+  EXPECT_EQ(model.scored_at[254], 510);
+  EXPECT_EQ(result.position_nll.size(), 510U);
+}
+
+TEST(PerplexityTest, FiguresFollowFromTheProbabilities) {
+  // Positions 4, 5, 6 predict 5 (expected), 5 (expected 6), 6 (expected): two hits and a miss.
+  SuccessorModel model(8, 2.0F);
+  const PerplexityResult result = ScoreWindows(model, nullptr, Windows({{0, 1, 2, 3, 4, 5, 5, 6}}), {.context = 8});
+  const double log_sum = std::log(std::exp(2.0) + 7.0);
+  const double mean = log_sum - 2.0 * 2.0 / 3.0;
+  // Deviations of the three: -2/3, 4/3, -2/3; variance (4 + 16 + 4) / 9 / 2 = 4/3.
+  const double se = std::sqrt(4.0 / 3.0 / 3.0);
+  EXPECT_DOUBLE_EQ(result.nll, mean);
+  EXPECT_DOUBLE_EQ(result.nll_se, se);
+  EXPECT_DOUBLE_EQ(result.ppl, std::exp(mean));
+  EXPECT_DOUBLE_EQ(result.ppl_se, std::exp(mean) * se);
+  EXPECT_FLOAT_EQ(result.position_nll[1], static_cast<float>(log_sum));
+  EXPECT_FALSE(result.base.has_value());
+}
+
+TEST(PerplexityTest, LargeLogitsNeitherOverflowNorLosePrecision) {
+  SuccessorModel plain(8, 2.0F);
+  SuccessorModel shifted(8, 2.0F, 4096.0F);
+  const std::vector<Token> window = {0, 1, 2, 3, 4, 5, 5, 6};
+  const double expected = ScoreWindows(plain, nullptr, Windows({window}), {.context = 8}).nll;
+  const double found = ScoreWindows(shifted, nullptr, Windows({window}), {.context = 8}).nll;
+  EXPECT_NEAR(found, expected, 4.0 * 4096.0 * std::numeric_limits<double>::epsilon());
+}
+
+TEST(PerplexityTest, ComparisonWithABaseIsPairedByPosition) {
+  constexpr int kVocab = 8;
+  SuccessorModel model(kVocab, 1.0F);
+  SuccessorModel base(kVocab, 2.0F);
+  const PerplexityResult result = ScoreWindows(model, &base, Windows({{0, 1, 2, 3, 4, 5, 5, 6}}), {.context = 8});
+  ASSERT_TRUE(result.base.has_value());
+
+  const double model_sum = std::log(std::exp(1.0) + kVocab - 1);
+  const double base_sum = std::log(std::exp(2.0) + kVocab - 1);
+  // A hit costs 1 more relative to the sums, a miss nothing.
+  const double mean = model_sum - base_sum + 2.0 / 3.0;
+  const double se = std::sqrt((1.0 / 9 + 4.0 / 9 + 1.0 / 9) / 2 / 3);
+  EXPECT_NEAR(result.base->delta_pct, 100.0 * (std::exp(mean) - 1.0), 1e-11);
+  EXPECT_NEAR(result.base->delta_pct_se, 100.0 * std::exp(mean) * se, 1e-11);
+  EXPECT_NEAR(result.base->ppl, std::exp(base_sum - 4.0 / 3.0), 1e-11);
+
+  const double favourite = std::exp(2.0 - base_sum);
+  const double other = std::exp(-base_sum);
+  const double divergence =
+      favourite * ((2.0 - base_sum) - (1.0 - model_sum)) + (kVocab - 1) * other * (model_sum - base_sum);
+  EXPECT_NEAR(result.base->kld_mean, divergence, 1e-12);
+  EXPECT_NEAR(result.base->kld_se, 0.0, 1e-12);
+  EXPECT_NEAR(result.base->kld_median, divergence, 1e-7);  // held as float
+  EXPECT_NEAR(result.base->kld_p99, divergence, 1e-7);
+  EXPECT_NEAR(result.base->kld_max, divergence, 1e-7);
+  EXPECT_EQ(result.base->top1_agree, 1.0);
+}
+
+TEST(PerplexityTest, AModelAgainstItselfDiffersByNothing) {
+  SuccessorModel model(32, 2.5F);
+  SuccessorModel base(32, 2.5F);
+  const PerplexityResult result = ScoreWindows(model, &base, Windows({Counting(64, 32)}), {.context = 64});
+  EXPECT_EQ(result.base->delta_pct, 0.0);
+  EXPECT_EQ(result.base->delta_pct_se, 0.0);
+  EXPECT_EQ(result.base->kld_max, 0.0);
+  EXPECT_EQ(result.base->top1_agree, 1.0);
+}
+
+TEST(PerplexityTest, DisagreementOnTheMostLikelyTokenIsCounted) {
+  SuccessorModel model(8, -1.0F);  // never expects the successor
+  SuccessorModel base(8, 2.0F);
+  const PerplexityResult result = ScoreWindows(model, &base, Windows({Counting(16, 8)}), {.context = 16});
+  EXPECT_EQ(result.base->top1_agree, 0.0);
+}
+
+TEST(PerplexityTest, LogitsOfALargeVocabularyAreTakenInPieces) {
+  constexpr int kVocab = 300'000;
+  SuccessorModel model(kVocab, 5.0F);
+  const PerplexityResult result = ScoreWindows(model, nullptr, Windows({Counting(128, kVocab)}), {.context = 128});
+  EXPECT_EQ(result.tokens_scored, 63);
+  EXPECT_LE(model.largest_batch, size_t{32} << 20);
+  EXPECT_NEAR(result.nll, std::log(std::exp(5.0) + kVocab - 1) - 5.0, 1e-9);
+}
+
+TEST(PerplexityTest, WindowsAreBounded) {
+  SuccessorModel model(8, 1.0F);
+  const std::vector<Token> window = Counting(8, 8);
+  EXPECT_EQ(ScoreWindows(model, nullptr, Windows({window, window, window}), {.context = 8, .windows = 2}).windows, 2);
+  EXPECT_EQ(model.resets, 2);
+}
+
+TEST(PerplexityTest, LogitsThatAreNotFiniteInvalidateTheRun) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const float value : {std::numeric_limits<float>::quiet_NaN(), kInfinity, -kInfinity}) {
+    SuccessorModel good(8, 1.0F);
+    SuccessorModel bad(8, 1.0F);
+    bad.broken_position = 6;
+    bad.broken_value = value;
+    const std::vector<Token> window = Counting(8, 8);
+    try {
+      ScoreWindows(bad, nullptr, Windows({window}), {.context = 8});
+      FAIL() << "a value of " << value << " was accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kInvalid);
+      EXPECT_THAT(error.what(), HasSubstr("the model gives logits that are not finite in window 0 at position 6"));
+    }
+    try {
+      ScoreWindows(good, &bad, Windows({window}), {.context = 8});
+      FAIL() << "a value of " << value << " was accepted from the base";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kInvalid);
+      EXPECT_THAT(error.what(), HasSubstr("the base model"));
+    }
+  }
+}
+
+// A token for each run of letters and digits, one for each run of white space, its id a hash of the run; with a merge
+// across "\nz" when that is in the vocabulary.
+class RunTokenizer : public Tokenizer {
+ public:
+  explicit RunTokenizer(VocabData vocab) : Tokenizer(std::move(vocab)) {}
+
+  std::vector<Token> Encode(std::string_view text, bool /*parse_special*/) const override {
+    ++calls;
+    std::vector<Token> tokens;
+    for (size_t begin = 0; begin < text.size();) {
+      size_t end = begin + 1;
+      while (end < text.size() && IsSpace(text[end]) == IsSpace(text[begin])) ++end;
+      uint32_t hash = 17;
+      for (size_t i = begin; i < end; ++i) hash = hash * 31 + static_cast<unsigned char>(text[i]);
+      tokens.push_back(static_cast<Token>(hash >> 1));
+      begin = end;
+    }
+    return tokens;
+  }
+  std::string TokenBytes(Token token, bool /*special*/) const override {
+    return vocab_.tokens[static_cast<size_t>(token)];
+  }
+  std::string Decode(std::span<const Token> /*tokens*/, bool /*special*/) const override { return {}; }
+
+  mutable int calls = 0;
+
+ private:
+  static bool IsSpace(char c) { return c == ' ' || c == '\n'; }
+};
+
+VocabData SmallVocab() {
+  VocabData vocab;
+  vocab.model = "gpt2";
+  vocab.tokens = {"a", "b", "\n", "<bos>"};
+  vocab.bos = 3;
+  return vocab;
+}
+
+std::string RandomText(size_t bytes) {
+  constexpr std::string_view kAlphabet = "abcz019.  \n\n";
+  Rng rng(11);
+  std::string text;
+  while (text.size() < bytes) text += kAlphabet[rng.Below(kAlphabet.size())];
+  return text;
+}
+
+std::vector<Token> ReadAll(WindowReader& reader, size_t limit) {
+  std::vector<Token> all;
+  for (std::vector<Token> window; all.size() < limit && reader.Next(window);) {
+    all.insert(all.end(), window.begin(), window.end());
+  }
+  return all;
+}
+
+TEST(WindowReaderTest, TokensOfThePiecesAreThoseOfTheWholeText) {
+  const RunTokenizer tokenizer(SmallVocab());
+  const std::string text = RandomText(400'000);
+  std::vector<Token> whole = tokenizer.Encode(text, false);
+  tokenizer.calls = 0;
+  WindowReader reader(tokenizer, text, 100);
+  const std::vector<Token> read = ReadAll(reader, whole.size());
+  EXPECT_GT(tokenizer.calls, 4);
+  EXPECT_EQ(reader.tokens_read(), static_cast<int64_t>(whole.size()));
+  EXPECT_NEAR(reader.progress(), 1.0, 0.01);
+  whole.resize(whole.size() / 100 * 100);
+  EXPECT_EQ(read, whole);
+}
+
+TEST(WindowReaderTest, ReadsNoMoreThanTheWindowsNeed) {
+  const RunTokenizer tokenizer(SmallVocab());
+  const std::string text = RandomText(400'000);
+  WindowReader reader(tokenizer, text, 100);
+  ReadAll(reader, 200);
+  EXPECT_EQ(tokenizer.calls, 1);
+  EXPECT_LT(reader.progress(), 0.01);
+}
+
+TEST(WindowReaderTest, ATokenizerThatJoinsLinesGetsTheWholeText) {
+  VocabData vocab = SmallVocab();
+  vocab.tokens.emplace_back("\nz");
+  const RunTokenizer joining(vocab);
+  VocabData prefixed = SmallVocab();
+  prefixed.model = "llama";
+  const RunTokenizer sentence_piece(prefixed);
+  const std::string text = RandomText(200'000);
+  for (const RunTokenizer* tokenizer : {&joining, &sentence_piece}) {
+    WindowReader reader(*tokenizer, text, 100);
+    ReadAll(reader, 100);
+    EXPECT_EQ(tokenizer->calls, 1);
+    EXPECT_GT(reader.tokens_read(), 60'000);
+  }
+}
+
+TEST(WindowReaderTest, BosBeginsTheTextAndReplacesTheFirstTokenOfEachWindow) {
+  VocabData vocab = SmallVocab();
+  vocab.add_bos = true;
+  const RunTokenizer tokenizer(vocab);
+  const std::string text = "a b c d e f g h";  // 15 tokens
+  const std::vector<Token> plain = tokenizer.Encode(text, false);
+  WindowReader reader(tokenizer, text, 8);
+  std::vector<Token> window;
+  ASSERT_TRUE(reader.Next(window));
+  EXPECT_EQ(window.front(), 3);
+  EXPECT_EQ(window[1], plain[0]);
+  ASSERT_TRUE(reader.Next(window));
+  EXPECT_EQ(window.front(), 3);
+  EXPECT_EQ(window[1], plain[8]);
+  EXPECT_FALSE(reader.Next(window));
+}
+
+TEST(WindowReaderTest, ATextShorterThanAWindowGivesNoneAndSaysHowManyTokens) {
+  const RunTokenizer tokenizer(SmallVocab());
+  WindowReader reader(tokenizer, "a b c", 8);
+  std::vector<Token> window;
+  EXPECT_FALSE(reader.Next(window));
+  EXPECT_EQ(reader.tokens_read(), 5);
+}
+
+std::string DifferenceOf(const VocabData& a, const VocabData& b) {
+  try {
+    RequireSameTokenizer(RunTokenizer(a), "left.gguf", RunTokenizer(b), "right.gguf");
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUsage);
+    return error.what();
+  }
+  return {};
+}
+
+TEST(RequireSameTokenizerTest, ShowsTheFirstDifference) {
+  VocabData other = SmallVocab();
+  EXPECT_EQ(DifferenceOf(SmallVocab(), other), "");
+  other.tokens[1] = "x";
+  EXPECT_THAT(DifferenceOf(SmallVocab(), other), HasSubstr("token 1 is \"b\" and \"x\""));
+  other = SmallVocab();
+  other.tokens.emplace_back("c");
+  EXPECT_THAT(DifferenceOf(SmallVocab(), other), HasSubstr("4 and 5 tokens"));
+  other = SmallVocab();
+  other.add_bos = true;
+  EXPECT_THAT(DifferenceOf(SmallVocab(), other), HasSubstr("begin a text differently"));
+}
+
+}  // namespace
+}  // namespace assay
