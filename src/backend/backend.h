@@ -27,7 +27,8 @@ class Buffer {
   float* floats() { return static_cast<float*>(data()); }
 };
 
-// A weight matrix (or a stack of `experts` matrices) in the backend's own layout: out[rows] = W[rows][columns] in[columns].
+// A weight matrix (or a stack of `experts` matrices) in the backend's own layout: out[rows] = W[rows][columns]
+// in[columns].
 class Weight {
  public:
   virtual ~Weight() = default;
@@ -48,10 +49,10 @@ enum class CacheType { kF16, kF32 };
 enum class Activation { kSilu, kGeluTanh };
 
 struct RopeParams {
-  int dimensions = 0;      // the first `dimensions` of each head are rotated
-  bool neox = true;        // pairs (i, i + dimensions/2); else adjacent pairs (2i, 2i+1)
+  int dimensions = 0;  // the first `dimensions` of each head are rotated
+  bool neox = true;    // pairs (i, i + dimensions/2); else adjacent pairs (2i, 2i+1)
   float base = 10000.0F;
-  float scale = 1.0F;      // positions are multiplied by it (linear scaling: 1/factor)
+  float scale = 1.0F;              // positions are multiplied by it (linear scaling: 1/factor)
   const float* factors = nullptr;  // host memory, dimensions/2 divisors of the frequencies, or null
 };
 
@@ -118,8 +119,8 @@ class Backend {
                        int kv_width) = 0;
   // out[t][heads * head_dim]; queries [t][heads * head_dim], token t at position `first + t`, its own key and value
   // already stored.
-  virtual void Attention(const float* queries, const KvLayer& cache, int tokens, int first, const AttentionParams& params,
-                         float* out) = 0;
+  virtual void Attention(const float* queries, const KvLayer& cache, int tokens, int first,
+                         const AttentionParams& params, float* out) = 0;
 
   // Depthwise causal convolution with SiLU over window-1 carried inputs and the new ones:
   // inputs [window - 1 + tokens][channels], weight [channels][window], out [tokens][channels].
@@ -135,7 +136,8 @@ class Backend {
   virtual void DeltaNetReplay(const DeltaNetLog& log, int tokens, const DeltaNetParams& params, float* state) = 0;
 
   // out = act(gate) * up, `count` values; out may be either input.
-  virtual void GatedActivation(Activation activation, const float* gate, const float* up, int64_t count, float* out) = 0;
+  virtual void GatedActivation(Activation activation, const float* gate, const float* up, int64_t count,
+                               float* out) = 0;
   // x = x * sigmoid(gate), for rows of `width` with their own strides.
   virtual void SigmoidGate(float* x, const float* gate, int64_t rows, int width, int64_t x_stride,
                            int64_t gate_stride) = 0;
@@ -158,9 +160,9 @@ class Backend {
                               float* out) = 0;
 };
 
-// "ref", "cpu", or "cpu:ISA" with ISA one of portable, avx2, avx512 (which takes VNNI); "" is the fastest present, "cpu"
-// the best instruction set that the machine has. threads 0: all that the process may use. Throws kUsage for an unknown
-// name (lists the known ones), kUnsupported for an instruction set that the machine does not have.
+// "ref", "cpu", or "cpu:ISA" with ISA one of portable, avx2, avx512 (which takes VNNI); "" is the fastest present,
+// "cpu" the best instruction set that the machine has. threads 0: all that the process may use. Throws kUsage for an
+// unknown name (lists the known ones), kUnsupported for an instruction set that the machine does not have.
 std::unique_ptr<Backend> MakeBackend(std::string_view name, int threads);
 std::vector<std::string> BackendNames();
 

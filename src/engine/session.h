@@ -10,6 +10,8 @@
 
 namespace assay {
 
+struct EngineWeights;
+
 // A model's weights on a backend; shared by any number of sessions, used by one at a time.
 class Engine {
  public:
@@ -26,20 +28,19 @@ class Engine {
 
  private:
   friend class Session;
-  struct Weights;
 
   const Model& model_;
   Backend& backend_;
-  std::unique_ptr<Weights> weights_;
+  std::unique_ptr<EngineWeights> weights_;
 };
 
 enum class Logits { kNone, kLast, kAll };
 
 struct SessionOptions {
-  int context = 0;                    // cells; 0: the model's own context length, at most 4096
+  int context = 0;  // cells; 0: the model's own context length, at most 4096
   CacheType cache = CacheType::kF16;
-  int chunk = 512;                    // the largest batch that one pass takes; longer inputs are cut into such chunks
-  int rollback = 0;                   // batches of up to this many tokens (0 to 33) can be undone token by token
+  int chunk = 512;   // the largest batch that one pass takes; longer inputs are cut into such chunks
+  int rollback = 0;  // batches of up to this many tokens (0 to 33) can be undone token by token
 };
 
 // One sequence: KV cache, recurrent states and the tokens that made them.

@@ -1,0 +1,201 @@
+// The oracle itself, against values computed by hand. Whole models judge it too: engine/session_test.cc.
+
+#include "backend/ref/ref_backend.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "base/error.h"
+
+namespace assay {
+namespace {
+
+constexpr float kTolerance = 1e-6F;
+
+std::vector<uint8_t> Bytes(const std::vector<float>& values) {
+  std::vector<uint8_t> bytes(values.size() * sizeof(float));
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  return bytes;
+}
+
+class RefBackendTest : public testing::Test {
+ protected:
+  std::unique_ptr<Weight> Matrix(const std::vector<float>& values, int64_t rows, int64_t columns, int64_t experts = 1) {
+    kept_.push_back(Bytes(values));
+    return backend_->Load({"test", Format::kF32, rows, columns, experts, kept_.back()});
+  }
+
+  static void ExpectNear(const std::vector<float>& found, const std::vector<float>& expected) {
+    ASSERT_EQ(found.size(), expected.size());
+    for (size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], kTolerance) << "value " << i;
+  }
+
+  std::unique_ptr<Backend> backend_ = MakeRefBackend(2, "");
+  std::vector<std::vector<uint8_t>> kept_;
+};
+
+TEST_F(RefBackendTest, MatMulTakesRowsOfTheWeightByTokens) {
+  const auto weight = Matrix({1, 2, 3, 4, 5, 6}, 2, 3);
+  const std::vector<float> in = {1, 0, -1, 2, 2, 2};
+  std::vector<float> out(4);
+  backend_->MatMul(std::vector<Backend::MatMulTarget>{{weight.get(), out.data()}}, in.data(), 2);
+  ExpectNear(out, {-2, -2, 12, 30});
+}
+
+TEST_F(RefBackendTest, EmbedScalesTheRowsAsked) {
+  const auto table = Matrix({1, 2, 3, 4, 5, 6}, 3, 2);
+  std::vector<float> out(4);
+  const std::vector<int32_t> tokens = {2, 0};
+  backend_->Embed(*table, tokens, 2.0F, out.data());
+  ExpectNear(out, {10, 12, 2, 4});
+}
+
+TEST_F(RefBackendTest, RmsNormDividesByTheRootMeanSquareOfEachRow) {
+  const std::vector<float> in = {3, 4, 99, 0, 2, 99};
+  const std::vector<float> weight = {1, 2};
+  std::vector<float> out = in;
+  backend_->RmsNorm(in.data(), weight.data(), 0.0F, 2, 2, 3, out.data());
+  const float first = std::sqrt(12.5F);
+  ExpectNear(out, {3 / first, 8 / first, 99, 0, 4 / std::sqrt(2.0F), 99});
+}
+
+TEST_F(RefBackendTest, RopeTurnsPairsByPositionTimesFrequency) {
+  // Two frequencies of base 100: 1 and 1/10. Token at position 3 (first 3), scaled by 1/2.
+  const float a = 1.5F, b = 0.15F;
+  std::vector<float> neox = {1, 0, 0, 1, 7};
+  backend_->Rope(neox.data(), 1, 1, 5, 5, 3, {4, true, 100.0F, 0.5F, nullptr});
+  ExpectNear(neox, {std::cos(a), -std::sin(b), std::sin(a), std::cos(b), 7});
+  std::vector<float> adjacent = {1, 0, 0, 1, 7};
+  backend_->Rope(adjacent.data(), 1, 1, 5, 5, 3, {4, false, 100.0F, 0.5F, nullptr});
+  ExpectNear(adjacent, {std::cos(a), std::sin(a), -std::sin(b), std::cos(b), 7});
+  const std::vector<float> factors = {1, 5};
+  std::vector<float> divided = {0, 1, 0, 0};
+  backend_->Rope(divided.data(), 1, 1, 4, 4, 3, {4, true, 100.0F, 1.0F, factors.data()});
+  ExpectNear(divided, {0, std::cos(0.06F), 0, std::sin(0.06F)});
+}
+
+TEST_F(RefBackendTest, AttentionWeighsValuesByTheSoftmaxOfWhatTheWindowShows) {
+  // One key-value head of one dimension serving two query heads; three positions in a ring of four cells.
+  const auto keys = backend_->Allocate(4 * sizeof(float));
+  const auto values = backend_->Allocate(4 * sizeof(float));
+  const KvLayer cache{keys.get(), values.get(), CacheType::kF32, 4};
+  const std::vector<float> k = {0, 1, 2, 0.5F, -1};
+  const std::vector<float> v = {1, 10, 100, 1000, 10000};
+  backend_->StoreKv(cache, k.data(), v.data(), 5, 0, 1);  // position 4 takes the cell of position 0
+  const std::vector<float> q = {1, 0};
+  std::vector<float> out(2);
+  backend_->Attention(q.data(), cache, 1, 4, {2, 1, 1, 2.0F, 2}, out.data());
+  const float far = std::exp(1.0F), near = std::exp(-2.0F);
+  EXPECT_NEAR(out[0], (far * 1000 + near * 10000) / (far + near), 1e-3);
+  EXPECT_NEAR(out[1], 5500, 1e-3);
+}
+
+TEST_F(RefBackendTest, F16CacheRoundsWhatItKeeps) {
+  const auto keys = backend_->Allocate(2 * sizeof(uint16_t));
+  const auto values = backend_->Allocate(2 * sizeof(uint16_t));
+  const KvLayer cache{keys.get(), values.get(), CacheType::kF16, 2};
+  const float key = 0.0F, value = 1.0F + 0x1p-12F;
+  backend_->StoreKv(cache, &key, &value, 1, 0, 1);
+  const float query = 1.0F;
+  float out = 0.0F;
+  backend_->Attention(&query, cache, 1, 0, {1, 1, 1, 1.0F, 0}, &out);
+  EXPECT_EQ(out, 1.0F);
+}
+
+TEST_F(RefBackendTest, ConvolutionSlidesOverCarriedAndNewInputs) {
+  const std::vector<float> inputs = {1, 10, 2, 20, 3, 30};  // two channels, one carried row, two tokens
+  const std::vector<float> weight = {1, 1, 0.5F, 0};
+  std::vector<float> out(4);
+  backend_->ConvSilu(inputs.data(), weight.data(), 2, 2, 2, out.data());
+  const auto silu = [](float x) { return x / (1.0F + std::exp(-x)); };
+  ExpectNear(out, {silu(3), silu(5), silu(5), silu(10)});
+}
+
+// One head of two dimensions, two tokens with unit keys along the axes and no decay (a = 0): the state becomes an outer
+// product, and the query reads it back over sqrt(2).
+TEST_F(RefBackendTest, DeltaRuleStoresValuesUnderKeys) {
+  const DeltaNetParams params{1, 1, 2, 1e-6F};
+  const std::vector<float> qkv = {1, 0, 2, 0, 5,  7,    // query e0, key 2 e0 (normalised), value (5, 7)
+                                  1, 1, 0, 3, 11, 13};  // query (1, 1)/sqrt 2, key e1
+  const std::vector<float> alpha = {0.3F, 0.3F}, beta = {40.0F, 40.0F};  // sigmoid(40) is 1
+  const std::vector<float> dt_bias = {0}, a = {0};
+  std::vector<float> state(4), out(4);
+  backend_->DeltaNet(qkv.data(), alpha.data(), beta.data(), dt_bias.data(), a.data(), state.data(), 2, params, {},
+                     out.data());
+  ExpectNear(state, {5, 11, 7, 13});
+  const float root = std::sqrt(2.0F);
+  ExpectNear(out, {5 / root, 7 / root, 8, 10});
+}
+
+TEST_F(RefBackendTest, DeltaRuleDecaysForgetsAndWeighs) {
+  const DeltaNetParams params{1, 1, 1, 1e-6F};
+  const std::vector<float> qkv = {1, 1, 4};
+  const std::vector<float> alpha = {0.5F}, beta = {0.0F}, dt_bias = {0.25F}, a = {-2.0F};
+  std::vector<float> state = {3}, out(1);
+  backend_->DeltaNet(qkv.data(), alpha.data(), beta.data(), dt_bias.data(), a.data(), state.data(), 1, params, {},
+                     out.data());
+  const float kept = 3.0F * std::exp(-2.0F * std::log1p(std::exp(0.75F)));
+  ExpectNear(state, {kept + 0.5F * (4 - kept)});
+  ExpectNear(out, state);
+}
+
+TEST_F(RefBackendTest, LoggedStepsReplayToTheSameBits) {
+  const DeltaNetParams params{1, 2, 4, 1e-6F};
+  constexpr int kTokens = 5;
+  std::vector<float> qkv(kTokens * 16), alpha(kTokens * 2), beta(kTokens * 2), state(2 * 16), out(kTokens * 8);
+  for (size_t i = 0; i < qkv.size(); ++i) qkv[i] = std::sin(static_cast<float>(i) * 1.7F);
+  for (size_t i = 0; i < alpha.size(); ++i) alpha[i] = beta[i] = std::cos(static_cast<float>(i));
+  for (size_t i = 0; i < state.size(); ++i) state[i] = std::sin(static_cast<float>(i));
+  const std::vector<float> dt_bias = {0.1F, -0.2F}, a = {-1.0F, -0.5F};
+  std::vector<float> log(kTokens * 2 * 9);
+  std::vector<float> replayed = state, logged_out = out;
+  backend_->DeltaNet(qkv.data(), alpha.data(), beta.data(), dt_bias.data(), a.data(), replayed.data(), kTokens, params,
+                     {log.data()}, logged_out.data());
+  EXPECT_EQ(replayed, state) << "a logged batch leaves the state alone";
+  backend_->DeltaNetReplay({log.data()}, 3, params, replayed.data());
+  backend_->DeltaNet(qkv.data(), alpha.data(), beta.data(), dt_bias.data(), a.data(), state.data(), 3, params, {},
+                     out.data());
+  EXPECT_EQ(replayed, state);
+  EXPECT_TRUE(std::equal(out.begin(), out.begin() + 3 * 8, logged_out.begin()));
+}
+
+TEST_F(RefBackendTest, GatesAndActivations) {
+  std::vector<float> x = {2, -1};
+  const std::vector<float> gate = {0, 3};
+  backend_->SigmoidGate(x.data(), gate.data(), 1, 2, 2, 2);
+  ExpectNear(x, {1, -1 / (1 + std::exp(-3.0F))});
+  x = {2, -1};
+  backend_->SiluGate(x.data(), gate.data(), 2);
+  ExpectNear(x, {0, -3 / (1 + std::exp(-3.0F))});
+  std::vector<float> out(2);
+  backend_->GatedActivation(Activation::kGeluTanh, gate.data(), x.data(), 2, out.data());
+  EXPECT_NEAR(out[1], 2.9963627F * x[1], 1e-5);  // gelu_tanh(3), tabulated
+  backend_->Add(x.data(), gate.data(), 2);
+  EXPECT_NEAR(x[0], 0, kTolerance);
+}
+
+TEST_F(RefBackendTest, MixtureOfExpertsRenormalisesTheChosen) {
+  // Three experts of width 1 and inner width 1: down * silu(gate x) * up x.
+  const auto gate = Matrix({1, 1, 1}, 1, 1, 3);
+  const auto up = Matrix({1, 2, 3}, 1, 1, 3);
+  const auto down = Matrix({1, 1, 1}, 1, 1, 3);
+  const std::vector<float> in = {1}, router = {0, 5, 5};
+  std::vector<float> out = {100};
+  backend_->Moe(in.data(), router.data(), {gate.get(), up.get(), down.get()}, 2, 1, Activation::kSilu, out.data());
+  const float silu = 1 / (1 + std::exp(-1.0F));
+  EXPECT_NEAR(out[0], 100 + silu * 2.5F, 1e-5);
+  out = {100};
+  backend_->Moe(in.data(), router.data(), {gate.get(), up.get(), down.get()}, 1, 1, Activation::kSilu, out.data());
+  EXPECT_NEAR(out[0], 100 + silu * 2, 1e-5) << "of equals the lower index is taken";
+  const std::vector<float> gate_weight = {0}, shared = {4};
+  backend_->AddGatedShared(in.data(), gate_weight.data(), shared.data(), 1, 1, out.data());
+  EXPECT_NEAR(out[0], 102 + silu * 2, 1e-5);
+}
+
+TEST_F(RefBackendTest, HasNoVariants) { EXPECT_THROW(MakeRefBackend(1, "avx2"), Error); }
+
+}  // namespace
+}  // namespace assay

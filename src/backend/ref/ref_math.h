@@ -1,0 +1,25 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+namespace assay {
+
+// Scalar functions in double precision, as the oracle uses them.
+
+inline double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+inline double Silu(double x) { return x * Sigmoid(x); }
+inline double Softplus(double x) { return x > 0.0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
+// The tanh form of GELU (Hendrycks and Gimpel 2016), which Gemma uses.
+inline double GeluTanh(double x) {
+  return 0.5 * x * (1.0 + std::tanh(0.7978845608028653559 * (x + 0.044715 * x * x * x)));
+}
+
+inline double Dot(const float* a, const float* b, int64_t count) {
+  double sum = 0.0;
+  for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+  return sum;
+}
+
+}  // namespace assay

@@ -1,0 +1,280 @@
+#include "engine/session.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "engine/state.h"
+#include "engine/weights.h"
+
+namespace assay {
+namespace {
+
+constexpr int kDefaultContext = 4096;
+constexpr int kMaxRollback = 33;
+
+// Activations of one pass, each [chunk][width], reused from layer to layer.
+struct Scratch {
+  Scratch(const ModelSpec& spec, Backend& backend, int chunk) {
+    int q = 1, kv = 1, delta_values = 1, delta_qkv = 1, delta_heads = 1, inner = 1, experts = 1;
+    for (const LayerSpec& layer : spec.layers) {
+      if (const auto& a = layer.attention) {
+        q = std::max(q, a->heads * a->head_dim);
+        kv = std::max(kv, a->kv_heads * a->head_dim);
+      }
+      if (const auto& d = layer.delta_net) {
+        delta_values = std::max(delta_values, d->value_width());
+        delta_qkv = std::max(delta_qkv, d->qkv_width());
+        delta_heads = std::max(delta_heads, d->value_heads);
+      }
+      if (layer.ffn) inner = std::max(inner, layer.ffn->width);
+      if (const auto& m = layer.moe) {
+        experts = std::max(experts, m->experts);
+        if (m->shared) inner = std::max(inner, m->shared->width);
+      }
+    }
+    const auto rows = [&](int width) {
+      return backend.Allocate(static_cast<size_t>(chunk) * static_cast<size_t>(width) * sizeof(float));
+    };
+    x = rows(spec.width);
+    normed = rows(spec.width);
+    branch = rows(spec.width);
+    shared = rows(spec.width);
+    zeros = rows(spec.width);
+    mixed = rows(std::max(q, delta_values));
+    queries = rows(q);
+    gates = rows(std::max(q, delta_values));
+    keys = rows(kv);
+    values = rows(kv);
+    convolved = rows(delta_qkv);
+    alpha = rows(delta_heads);
+    beta = rows(delta_heads);
+    ffn_gate = rows(inner);
+    ffn_up = rows(inner);
+    router = rows(experts);
+  }
+
+  std::unique_ptr<Buffer> x;       // the residual stream
+  std::unique_ptr<Buffer> normed;  // input of a mixer or feed-forward network
+  std::unique_ptr<Buffer> branch;  // its output
+  std::unique_ptr<Buffer> mixed, queries, gates, keys, values;
+  std::unique_ptr<Buffer> convolved, alpha, beta;
+  std::unique_ptr<Buffer> ffn_gate, ffn_up, router, shared, zeros;
+};
+
+Activation ToActivation(FfnActivation activation) {
+  return activation == FfnActivation::kSilu ? Activation::kSilu : Activation::kGeluTanh;
+}
+
+SessionOptions Resolve(const ModelSpec& spec, SessionOptions options) {
+  if (options.context == 0) options.context = std::min(spec.context_length, kDefaultContext);
+  if (options.context < 1 || options.chunk < 1 || options.rollback < 0 || options.rollback > kMaxRollback) {
+    Fail(ErrorKind::kUsage,
+         "a session of {} tokens in chunks of {} with rollback of {} is not possible; rollback: 0..{}", options.context,
+         options.chunk, options.rollback, kMaxRollback);
+  }
+  options.chunk = std::min(options.chunk, options.context);
+  options.chunk = std::max(options.chunk, std::min(options.rollback, options.context));
+  return options;
+}
+
+}  // namespace
+
+struct Session::Impl {
+  Impl(Engine& e, const SessionOptions& o)
+      : engine(e),
+        spec(e.model().spec),
+        weights(*e.weights_),
+        backend(e.backend()),
+        options(Resolve(spec, o)),
+        state(spec, backend, options),
+        scratch(spec, backend, options.chunk) {}
+
+  void Attention(size_t layer, int tokens);
+  void DeltaNet(size_t layer, int tokens);
+  void Ffn(const FfnSpec& ffn, const FfnWeights& w, int tokens, float* out);
+  void Moe(const MoeSpec& moe, const MoeExpertWeights& w, int tokens);
+  void AddBranch(const Buffer* post_norm, int tokens);
+  void RunLayers(std::span<const Token> tokens);
+  void ReadLogits(int first_row, int count);
+
+  float* x() { return scratch.x->floats(); }
+  float* normed() { return scratch.normed->floats(); }
+  float* branch() { return scratch.branch->floats(); }
+  void Norm(const float* in, const std::unique_ptr<Buffer>& weight, int tokens, float* out) {
+    backend.RmsNorm(in, weight->floats(), spec.norm_eps, tokens, spec.width, spec.width, out);
+  }
+
+  Engine& engine;
+  const ModelSpec& spec;
+  const EngineWeights& weights;
+  Backend& backend;
+  SessionOptions options;
+  SequenceState state;
+  Scratch scratch;
+  std::unique_ptr<Buffer> logits_buffer;
+  std::vector<float> logits;
+  std::vector<Token> history;
+};
+
+void Session::Impl::Attention(size_t layer, int tokens) {
+  const AttentionSpec& a = *spec.layers[layer].attention;
+  const AttentionWeights& w = weights.layers[layer].attention;
+  const int q_width = a.heads * a.head_dim;
+  const int kv_width = a.kv_heads * a.head_dim;
+  float* q = scratch.queries->floats();
+  float* k = scratch.keys->floats();
+  float* v = scratch.values->floats();
+  float* gate = scratch.gates->floats();
+  float* mixed = scratch.mixed->floats();
+
+  std::vector<Backend::MatMulTarget> targets = {{w.q.get(), q}, {w.k.get(), k}, {w.v.get(), v}};
+  if (w.gate) targets.push_back({w.gate.get(), gate});
+  backend.MatMul(targets, normed(), tokens);
+  if (w.q_norm) {
+    backend.RmsNorm(q, w.q_norm->floats(), spec.norm_eps, int64_t{tokens} * a.heads, a.head_dim, a.head_dim, q);
+    backend.RmsNorm(k, w.k_norm->floats(), spec.norm_eps, int64_t{tokens} * a.kv_heads, a.head_dim, a.head_dim, k);
+  }
+  const RopeParams rope{a.rope.dimensions, a.rope.neox, a.rope.base, a.rope.scale,
+                        w.rope_factors.empty() ? nullptr : w.rope_factors.data()};
+  const int first = state.position();
+  backend.Rope(q, tokens, a.heads, a.head_dim, q_width, first, rope);
+  backend.Rope(k, tokens, a.kv_heads, a.head_dim, kv_width, first, rope);
+  const KvLayer cache = state.Kv(layer);
+  backend.StoreKv(cache, k, v, tokens, first, kv_width);
+  backend.Attention(q, cache, tokens, first, {a.heads, a.kv_heads, a.head_dim, a.scale, a.window}, mixed);
+  if (w.gate) backend.SigmoidGate(mixed, gate, tokens, q_width, q_width, q_width);
+  backend.MatMul(std::vector<Backend::MatMulTarget>{{w.output.get(), branch()}}, mixed, tokens);
+}
+
+void Session::Impl::DeltaNet(size_t layer, int tokens) {
+  const DeltaNetSpec& d = *spec.layers[layer].delta_net;
+  const DeltaNetWeights& w = weights.layers[layer].delta_net;
+  SequenceState::DeltaNetState& s = state.DeltaNet(layer);
+  float* inputs = s.conv_inputs->floats();
+  float* z = scratch.gates->floats();
+  float* mixed = scratch.mixed->floats();
+
+  const std::vector<Backend::MatMulTarget> targets = {
+      {w.qkv.get(), inputs + int64_t{d.conv_window - 1} * d.qkv_width()},
+      {w.gate.get(), z},
+      {w.alpha.get(), scratch.alpha->floats()},
+      {w.beta.get(), scratch.beta->floats()}};
+  backend.MatMul(targets, normed(), tokens);
+  backend.ConvSilu(inputs, w.conv->floats(), tokens, d.qkv_width(), d.conv_window, scratch.convolved->floats());
+  const DeltaNetParams params{d.key_heads, d.value_heads, d.head_dim, spec.norm_eps};
+  backend.DeltaNet(scratch.convolved->floats(), scratch.alpha->floats(), scratch.beta->floats(), w.dt_bias->floats(),
+                   w.a->floats(), s.state->floats(), tokens, params, {state.logged() ? s.log->floats() : nullptr},
+                   mixed);
+  backend.RmsNorm(mixed, w.norm->floats(), spec.norm_eps, int64_t{tokens} * d.value_heads, d.head_dim, d.head_dim,
+                  mixed);
+  backend.SiluGate(mixed, z, int64_t{tokens} * d.value_width());
+  backend.MatMul(std::vector<Backend::MatMulTarget>{{w.output.get(), branch()}}, mixed, tokens);
+}
+
+void Session::Impl::Ffn(const FfnSpec& ffn, const FfnWeights& w, int tokens, float* out) {
+  float* gate = scratch.ffn_gate->floats();
+  float* up = scratch.ffn_up->floats();
+  backend.MatMul(std::vector<Backend::MatMulTarget>{{w.gate.get(), gate}, {w.up.get(), up}}, normed(), tokens);
+  backend.GatedActivation(ToActivation(ffn.activation), gate, up, int64_t{tokens} * ffn.width, gate);
+  backend.MatMul(std::vector<Backend::MatMulTarget>{{w.down.get(), out}}, gate, tokens);
+}
+
+void Session::Impl::Moe(const MoeSpec& moe, const MoeExpertWeights& w, int tokens) {
+  const size_t bytes = static_cast<size_t>(tokens) * static_cast<size_t>(spec.width) * sizeof(float);
+  backend.Copy(branch(), scratch.zeros->data(), bytes);
+  float* router = scratch.router->floats();
+  backend.MatMul(std::vector<Backend::MatMulTarget>{{w.router.get(), router}}, normed(), tokens);
+  backend.Moe(normed(), router, {w.gate.get(), w.up.get(), w.down.get()}, moe.used, tokens, Activation::kSilu,
+              branch());
+  if (moe.shared) {
+    Ffn(*moe.shared, w.shared, tokens, scratch.shared->floats());
+    backend.AddGatedShared(normed(), w.shared_gate->floats(), scratch.shared->floats(), tokens, spec.width, branch());
+  }
+}
+
+void Session::Impl::AddBranch(const Buffer* post_norm, int tokens) {
+  if (post_norm != nullptr) {
+    float* weight = const_cast<Buffer*>(post_norm)->floats();
+    backend.RmsNorm(branch(), weight, spec.norm_eps, tokens, spec.width, spec.width, branch());
+  }
+  backend.Add(x(), branch(), int64_t{tokens} * spec.width);
+}
+
+void Session::Impl::RunLayers(std::span<const Token> tokens) {
+  const auto count = static_cast<int>(tokens.size());
+  state.Begin(count);
+  backend.Embed(*weights.token_embedding, tokens, spec.embedding_scale, x());
+  for (size_t i = 0; i < spec.layers.size(); ++i) {
+    const LayerSpec& layer = spec.layers[i];
+    const LayerWeights& w = weights.layers[i];
+    Norm(x(), w.mixer_norm, count, normed());
+    if (layer.attention) {
+      Attention(i, count);
+    } else {
+      DeltaNet(i, count);
+    }
+    AddBranch(w.post_mixer_norm.get(), count);
+    Norm(x(), w.ffn_norm, count, normed());
+    if (layer.ffn) {
+      Ffn(*layer.ffn, w.ffn, count, branch());
+    } else {
+      Moe(*layer.moe, w.moe, count);
+    }
+    AddBranch(w.post_ffn_norm.get(), count);
+  }
+  state.End(count);
+  history.insert(history.end(), tokens.begin(), tokens.end());
+}
+
+// Appends the logits of rows [first_row, first_row + count) of the last pass.
+void Session::Impl::ReadLogits(int first_row, int count) {
+  const auto vocab = static_cast<size_t>(spec.vocab);
+  const size_t needed = static_cast<size_t>(count) * vocab * sizeof(float);
+  if (!logits_buffer || logits_buffer->bytes() < needed) logits_buffer = backend.Allocate(needed);
+  Norm(x() + int64_t{first_row} * spec.width, weights.output_norm, count, normed());
+  backend.MatMul(std::vector<Backend::MatMulTarget>{{&weights.output(), logits_buffer->floats()}}, normed(), count);
+  const size_t old = logits.size();
+  logits.resize(old + static_cast<size_t>(count) * vocab);
+  backend.Read(logits_buffer->data(), logits.data() + old, needed);
+}
+
+Session::Session(Engine& engine, const SessionOptions& options) : impl_(std::make_unique<Impl>(engine, options)) {}
+Session::~Session() = default;
+
+std::span<const float> Session::Forward(std::span<const Token> tokens, Logits wanted) {
+  Impl& s = *impl_;
+  const size_t room = static_cast<size_t>(s.options.context - s.state.position());
+  if (tokens.size() > room) {
+    Fail(ErrorKind::kUsage, "{} more tokens do not fit: the context holds {} of {}", tokens.size(), s.state.position(),
+         s.options.context);
+  }
+  for (const Token token : tokens) {
+    if (token < 0 || token >= s.spec.vocab) {
+      Fail(ErrorKind::kUsage, "token {} is not in the vocabulary of {}", token, s.spec.vocab);
+    }
+  }
+  s.logits.clear();
+  for (size_t start = 0; start < tokens.size(); start += static_cast<size_t>(s.options.chunk)) {
+    const auto chunk = tokens.subspan(start, std::min(tokens.size() - start, static_cast<size_t>(s.options.chunk)));
+    const auto count = static_cast<int>(chunk.size());
+    s.RunLayers(chunk);
+    const bool last = start + chunk.size() == tokens.size();
+    if (wanted == Logits::kAll) s.ReadLogits(0, count);
+    if (wanted == Logits::kLast && last) s.ReadLogits(count - 1, 1);
+  }
+  return s.logits;
+}
+
+int Session::position() const { return impl_->state.position(); }
+int Session::context() const { return impl_->options.context; }
+std::span<const Token> Session::tokens() const { return impl_->history; }
+
+void Session::Truncate(int position) {
+  impl_->state.Truncate(position);
+  impl_->history.resize(static_cast<size_t>(position));
+}
+
+uint64_t Session::state_bytes() const { return impl_->state.bytes(); }
+uint64_t Session::rollback_bytes() const { return impl_->state.rollback_bytes(); }
+
+}  // namespace assay

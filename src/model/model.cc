@@ -1,0 +1,66 @@
+#include <algorithm>
+
+#include "base/error.h"
+#include "model/arch/table.h"
+#include "model/model_spec.h"
+
+namespace assay {
+namespace {
+
+std::optional<Token> FindToken(const GgufFile& file, std::string_view key) {
+  const std::optional<uint64_t> id = file.FindUint(key);
+  if (!id) return std::nullopt;
+  // An id beyond any vocabulary becomes one that Tokenizer::Make() refuses by name.
+  return static_cast<Token>(std::min<uint64_t>(*id, INT32_MAX));
+}
+
+}  // namespace
+
+std::vector<std::string_view> KnownArchitectures() {
+  std::vector<std::string_view> names;
+  for (const ArchitectureRow& row : Architectures()) names.push_back(row.name);
+  return names;
+}
+
+ModelSpec BuildSpec(const GgufFile& file) {
+  const std::string& name = file.GetString("general.architecture");
+  for (const ArchitectureRow& row : Architectures()) {
+    if (row.name == name) return row.build(file);
+  }
+  Fail(ErrorKind::kUnsupported, "{}: architecture '{}' is not known; known: {}", file.path().string(), name,
+       fmt::join(KnownArchitectures(), ", "));
+}
+
+std::unique_ptr<Tokenizer> BuildTokenizer(const GgufFile& file) {
+  VocabData vocab;
+  vocab.model = file.GetString("tokenizer.ggml.model");
+  vocab.pre = file.FindString("tokenizer.ggml.pre").value_or("");
+  const std::span<const std::string> tokens = file.FindStrings("tokenizer.ggml.tokens");
+  vocab.tokens.assign(tokens.begin(), tokens.end());
+  vocab.scores = file.FindFloats("tokenizer.ggml.scores");
+  vocab.token_types = file.FindInts("tokenizer.ggml.token_type");
+  const std::span<const std::string> merges = file.FindStrings("tokenizer.ggml.merges");
+  vocab.merges.assign(merges.begin(), merges.end());
+  vocab.bos = FindToken(file, "tokenizer.ggml.bos_token_id");
+  vocab.eos = FindToken(file, "tokenizer.ggml.eos_token_id");
+  vocab.eot = FindToken(file, "tokenizer.ggml.eot_token_id");
+  vocab.unknown = FindToken(file, "tokenizer.ggml.unknown_token_id");
+  vocab.padding = FindToken(file, "tokenizer.ggml.padding_token_id");
+  vocab.add_bos = file.FindBool("tokenizer.ggml.add_bos_token").value_or(vocab.model == "llama");
+  vocab.add_eos = file.FindBool("tokenizer.ggml.add_eos_token").value_or(false);
+  vocab.add_space_prefix = file.FindBool("tokenizer.ggml.add_space_prefix").value_or(true);
+  return Tokenizer::Make(std::move(vocab), file.path().string());
+}
+
+std::unique_ptr<Model> Model::Open(const std::filesystem::path& path) {
+  auto model = std::make_unique<Model>(Model{GgufFile::Open(path), {}, nullptr});
+  model->spec = BuildSpec(model->file);
+  model->tokenizer = BuildTokenizer(model->file);
+  if (model->tokenizer->size() != model->spec.vocab) {
+    Fail(ErrorKind::kBadFile, "{}: {} tokens in the vocabulary but {} rows in token_embd.weight", path.string(),
+         model->tokenizer->size(), model->spec.vocab);
+  }
+  return model;
+}
+
+}  // namespace assay
