@@ -22,5 +22,6 @@ struct Command {
 std::span<const Command> Commands();
 
 CommandAction AddInspect(CLI::App& app);
+CommandAction AddQuantize(CLI::App& app);
 
 }  // namespace assay

@@ -6,6 +6,8 @@ namespace {
 constexpr Command kCommands[] = {
     {"inspect", "show a model file's metadata, layers, tensors and bytes by type",
      "assay inspect models/tiny-qwen35.gguf", AddInspect},
+    {"quantize", "write a model at a rung of the quantisation ladder",
+     "assay quantize models/tiny-qwen35.gguf /tmp/tiny-Q4_K_M.gguf Q4_K_M", AddQuantize},
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -49,6 +50,18 @@ void AddCommonOptions(CLI::App& app, CommonOptions& options, unsigned which) {
   app.add_flag_callback(
          "-v,--verbose", [] { InitLog(true); }, "log more to stderr")
       ->trigger_on_parse();
+}
+
+std::string RungNames() {
+  std::vector<std::string_view> names;
+  for (const RungTraits& rung : Rungs()) names.push_back(rung.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+const RungTraits& ParseRung(std::string_view name) {
+  const RungTraits* rung = FindRung(name);
+  if (rung == nullptr) Fail(ErrorKind::kUsage, "'{}' is not a rung; there are {}", name, RungNames());
+  return *rung;
 }
 
 void PrintText(std::string_view text) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/thread_pool.h"
+#include "quant/mixture.h"
 
 namespace assay {
 
@@ -26,6 +27,10 @@ enum CommonOption : unsigned { kThreads = 1, kBackend = 2, kSeed = 4, kJson = 8 
 // Declares -v and those of the common options that the command honours: an option that would do nothing is not taken.
 // `options` must live as long as the app.
 void AddCommonOptions(CLI::App& app, CommonOptions& options, unsigned which);
+
+// The rung of that name; throws kUsage and lists the rungs when there is none.
+const RungTraits& ParseRung(std::string_view name);
+std::string RungNames();  // "F16, Q8_0, ..."
 
 // Writes to stdout; throws kIo when the system refuses, so that no result is lost silently.
 void PrintText(std::string_view text);

@@ -87,6 +87,7 @@ class GgufFile {
   static GgufFile Parse(std::span<const uint8_t> bytes, std::string_view name);
 
   const std::filesystem::path& path() const { return path_; }
+  const std::vector<std::filesystem::path>& parts() const { return parts_; }  // path() first; empty for Parse()
   uint32_t version() const { return version_; }
   uint64_t alignment() const { return alignment_; }
   uint64_t file_bytes() const { return file_bytes_; }  // of all parts
@@ -112,6 +113,7 @@ class GgufFile {
 
  private:
   GgufFile() = default;
+  GgufPart MapPart(const std::filesystem::path& path);
   void AddPart(GgufPart part, uint64_t bytes);
   void IndexTensors();
   const GgufArray* FindArray(std::string_view key, std::string_view wanted) const;  // null if absent
@@ -125,6 +127,7 @@ class GgufFile {
   GgufMetadata metadata_;
   std::vector<GgufTensor> tensors_;
   std::vector<std::pair<std::string_view, size_t>> tensor_index_;  // sorted by name
+  std::vector<std::filesystem::path> parts_;
   std::vector<MappedFile> maps_;
 };
 
@@ -135,6 +138,13 @@ struct GgufTensorInfo {
   Format format = Format::kF32;
   uint64_t bytes() const;
 };
+
+// The header of a GGUF v3 file: everything before the tensors' data, padded to the alignment that the metadata
+// declares.
+std::string GgufHeader(const GgufMetadata& metadata, const std::vector<GgufTensorInfo>& tensors);
+
+// Bytes of the whole file that GgufWriter makes of these.
+uint64_t GgufFileBytes(const GgufMetadata& metadata, const std::vector<GgufTensorInfo>& tensors);
 
 // Writes a GGUF v3 file: header from the constructor, then each tensor's data in order, in pieces of any size; memory
 // stays flat. The alignment is the metadata's general.alignment, or 32. The file appears at `path` only with Finish().

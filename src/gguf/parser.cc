@@ -17,6 +17,8 @@ constexpr uint64_t kLeastEntryBytes = 8 + 4 + 1;
 constexpr uint64_t kLeastTensorBytes = 8 + 4 + 8 + 4 + 8;
 
 constexpr uint32_t kMaxDimensions = 4;
+// The specification allows 64 bytes; some leave room for longer ones.
+constexpr size_t kMostNameBytes = 256;
 // Arrays of arrays are allowed by the format and used by nobody; recursion needs a bound all the same.
 constexpr int kMaxArrayDepth = 8;
 // The specification asks for a multiple of 8; nobody uses more than a page.
@@ -196,6 +198,9 @@ GgufTensor PartParser::ParseTensor() {
   GgufTensor tensor;
   tensor.name = cursor_.ReadString("a tensor's name");
   if (tensor.name.empty()) Bad("tensor {} has an empty name", part_.tensors.size());
+  if (tensor.name.size() > kMostNameBytes) {
+    Bad("tensor {} has a name of {} bytes; {} are possible", part_.tensors.size(), tensor.name.size(), kMostNameBytes);
+  }
   const auto dimensions = cursor_.Read<uint32_t>(tensor.name);
   if (dimensions < 1 || dimensions > kMaxDimensions) {
     Bad("tensor '{}' has {} dimensions; 1 to {} are possible", tensor.name, dimensions, kMaxDimensions);

@@ -48,11 +48,16 @@ std::string SharedPrefix(const std::filesystem::path& path, const GgufPart& firs
 
 }  // namespace
 
+GgufPart GgufFile::MapPart(const std::filesystem::path& path) {
+  parts_.push_back(path);
+  maps_.emplace_back(path);
+  return ParseGgufPart(maps_.back().bytes(), path.string());
+}
+
 GgufFile GgufFile::Open(const std::filesystem::path& path) {
   GgufFile file;
   file.path_ = path;
-  file.maps_.emplace_back(path);
-  GgufPart first = ParseGgufPart(file.maps_.back().bytes(), path.string());
+  GgufPart first = file.MapPart(path);
   const uint64_t count = Unsigned(first, kSplitCount, 1);
   const uint64_t declared_tensors = Unsigned(first, kSplitTensorsCount, 0);
   const std::string prefix = count > 1 ? SharedPrefix(path, first, count) : std::string();
@@ -63,8 +68,7 @@ GgufFile GgufFile::Open(const std::filesystem::path& path) {
       Fail(ErrorKind::kBadFile, "{}: part {} of {} is missing: {} is not there", path.string(), number, count,
            part_path.string());
     }
-    file.maps_.emplace_back(part_path);
-    GgufPart part = ParseGgufPart(file.maps_.back().bytes(), part_path.string());
+    GgufPart part = file.MapPart(part_path);
     if (Unsigned(part, kSplitNo, 0) != number - 1 || Unsigned(part, kSplitCount, 0) != count) {
       Fail(ErrorKind::kBadFile, "{}: does not say that it is part {} of {}: it belongs to another model",
            part_path.string(), number, count);

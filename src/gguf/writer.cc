@@ -14,6 +14,8 @@ namespace {
 
 constexpr uint32_t kVersion = 3;
 
+uint64_t AlignUp(uint64_t value, uint64_t alignment) { return (value + alignment - 1) / alignment * alignment; }
+
 // Appends to a header being built.
 class HeaderBuilder {
  public:
@@ -32,9 +34,9 @@ class HeaderBuilder {
 
   void PutValue(const GgufValue& value);
   void PutArray(const GgufArray& array);
-  void PadTo(uint64_t alignment) { bytes_.resize((bytes_.size() + alignment - 1) / alignment * alignment); }
+  void PadTo(uint64_t alignment) { bytes_.resize(AlignUp(bytes_.size(), alignment)); }
 
-  const std::string& bytes() const { return bytes_; }
+  std::string Take() && { return std::move(bytes_); }
 
  private:
   std::string bytes_;
@@ -76,13 +78,12 @@ uint64_t GgufTensorInfo::bytes() const {
   return BytesOf(TraitsOf(format), elements);
 }
 
-GgufWriter::GgufWriter(const std::filesystem::path& path, const GgufMetadata& metadata,
-                       std::vector<GgufTensorInfo> tensors)
-    : alignment_(GgufAlignment(metadata, path.string())), file_(path), tensors_(std::move(tensors)) {
+std::string GgufHeader(const GgufMetadata& metadata, const std::vector<GgufTensorInfo>& tensors) {
+  const uint64_t alignment = GgufAlignment(metadata, "GgufWriter");
   HeaderBuilder header;
   for (const char c : std::string_view("GGUF")) header.Put(c);
   header.Put(kVersion);
-  header.Put(uint64_t{tensors_.size()});
+  header.Put(uint64_t{tensors.size()});
   header.Put(uint64_t{metadata.size()});
   for (const auto& [key, value] : metadata) {
     header.PutString(key);
@@ -90,16 +91,29 @@ GgufWriter::GgufWriter(const std::filesystem::path& path, const GgufMetadata& me
     header.PutValue(value);
   }
   uint64_t offset = 0;
-  for (const GgufTensorInfo& tensor : tensors_) {
+  for (const GgufTensorInfo& tensor : tensors) {
     header.PutString(tensor.name);
     header.Put(static_cast<uint32_t>(tensor.shape.size()));
     for (const uint64_t dimension : tensor.shape) header.Put(dimension);
     header.Put(static_cast<uint32_t>(tensor.format));
     header.Put(offset);
-    offset += (tensor.bytes() + alignment_ - 1) / alignment_ * alignment_;
+    offset += AlignUp(tensor.bytes(), alignment);
   }
-  header.PadTo(alignment_);
-  file_.Write(header.bytes());
+  header.PadTo(alignment);
+  return std::move(header).Take();
+}
+
+uint64_t GgufFileBytes(const GgufMetadata& metadata, const std::vector<GgufTensorInfo>& tensors) {
+  const uint64_t alignment = GgufAlignment(metadata, "GgufWriter");
+  uint64_t bytes = GgufHeader(metadata, tensors).size();
+  for (const GgufTensorInfo& tensor : tensors) bytes += AlignUp(tensor.bytes(), alignment);
+  return bytes;
+}
+
+GgufWriter::GgufWriter(const std::filesystem::path& path, const GgufMetadata& metadata,
+                       std::vector<GgufTensorInfo> tensors)
+    : alignment_(GgufAlignment(metadata, path.string())), file_(path), tensors_(std::move(tensors)) {
+  file_.Write(GgufHeader(metadata, tensors_));
 }
 
 void GgufWriter::WriteData(std::span<const uint8_t> bytes) {
