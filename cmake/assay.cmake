@@ -65,22 +65,3 @@ function(assay_test name)
     set_tests_properties(${name} PROPERTIES LABELS integration TIMEOUT 900)
   endif()
 endfunction()
-
-# assay_fuzzer(NAME SOURCES a_fuzzer.cc DEPS lib ... [CORPUS directory]): a libFuzzer program. As a ctest, labelled
-# "fuzz", it runs for ASSAY_FUZZ_SECONDS from the committed corpus; what it finds stays in BUILD/fuzz/NAME.
-function(assay_fuzzer name)
-  if(NOT ASSAY_FUZZERS)
-    return()
-  endif()
-  cmake_parse_arguments(ARG "" "CORPUS" "SOURCES;DEPS" ${ARGN})
-  add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE assay_flags ${ARG_DEPS})
-  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
-  set(found ${CMAKE_BINARY_DIR}/fuzz/${name})
-  file(MAKE_DIRECTORY ${found})
-  if(ASSAY_TESTS)
-    add_test(NAME ${name} COMMAND ${name} -max_total_time=${ASSAY_FUZZ_SECONDS} -rss_limit_mb=2048 -timeout=10
-      -print_final_stats=1 -artifact_prefix=${found}/ ${found} ${ARG_CORPUS})
-    set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 900)
-  endif()
-endfunction()
