@@ -1,5 +1,8 @@
 #include "text/bpe_tokenizer.h"
 
+#include <algorithm>
+#include <bit>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -57,7 +60,7 @@ void BpeTokenizer::IndexMerges(std::string_view source) {
   for (size_t rank = 0; rank < vocab_.merges.size(); ++rank) {
     const std::string_view merge = vocab_.merges[rank];
     const size_t space = merge.find(' ');
-    if (space == 0 || space + 1 >= merge.size() || merge.find(' ', space + 1) != merge.npos) {
+    if (space == 0 || space == merge.npos || space + 1 == merge.size() || merge.find(' ', space + 1) != merge.npos) {
       fail(rank, "is not two tokens with a space between them");
     }
     const std::optional<std::string> left = alphabet.Bytes(merge.substr(0, space));
@@ -72,33 +75,62 @@ void BpeTokenizer::IndexMerges(std::string_view source) {
   }
 }
 
+// What a call of Encode carries along: the result, and where in it the pieces met last begin. Texts repeat their words,
+// so most pieces are copied instead of merged again. Each piece has one place in the cache, by its hash; the cache is
+// the call's own and of bounded size.
+struct BpeTokenizer::Encoding {
+  struct Seen {
+    std::string_view piece;  // empty: none yet
+    size_t begin = 0;
+    size_t count = 0;
+  };
+  static constexpr size_t kMostSeen = 16384;
+
+  explicit Encoding(size_t text_size) : seen(std::bit_ceil(std::clamp<size_t>(text_size / 8, 1, kMostSeen))) {
+    tokens.reserve(text_size / 3);
+  }
+
+  std::vector<Token> tokens;
+  std::vector<Seen> seen;
+  Merger merger;
+};
+
 std::vector<Token> BpeTokenizer::Encode(std::string_view text, bool parse_special) const {
   CheckLength(text);
-  std::vector<Token> tokens;
-  tokens.reserve(text.size() / 3);
-  Merger merger;
+  Encoding encoding(text.size());
   for (size_t position = 0; position < text.size();) {
     const SpecialTokens::Match special = specials_.FindNext(text, position, parse_special);
-    EncodePlain(text.substr(position, special.begin - position), merger, tokens);
-    if (special.size > 0) tokens.push_back(special.token);
+    EncodePlain(text.substr(position, special.begin - position), encoding);
+    if (special.size > 0) encoding.tokens.push_back(special.token);
     position = special.begin + special.size;
   }
-  return tokens;
+  return std::move(encoding.tokens);
 }
 
-void BpeTokenizer::EncodePlain(std::string_view text, Merger& merger, std::vector<Token>& out) const {
+void BpeTokenizer::EncodePlain(std::string_view text, Encoding& encoding) const {
   if (text.empty()) return;
+  std::vector<Token>& tokens = encoding.tokens;
   PreTokenizer::Pieces pieces(pre_tokenizer_, text);
-  for (std::string_view piece; pieces.Next(piece);) EncodePiece(piece, merger, out);
+  for (std::string_view piece; pieces.Next(piece);) {
+    Encoding::Seen& seen = encoding.seen[std::hash<std::string_view>()(piece) & (encoding.seen.size() - 1)];
+    const size_t begin = tokens.size();
+    if (seen.piece == piece) {
+      for (size_t i = 0; i < seen.count; ++i) tokens.push_back(tokens[seen.begin + i]);
+    } else {
+      EncodePiece(piece, encoding);
+    }
+    seen = {piece, begin, tokens.size() - begin};
+  }
 }
 
-void BpeTokenizer::EncodePiece(std::string_view piece, Merger& merger, std::vector<Token>& out) const {
+void BpeTokenizer::EncodePiece(std::string_view piece, Encoding& encoding) const {
   if (pre_tokenizer_.takes_whole_pieces()) {
     if (const auto found = by_bytes_.find(piece); found != by_bytes_.end()) {
-      out.push_back(found->second);
+      encoding.tokens.push_back(found->second);
       return;
     }
   }
+  Merger& merger = encoding.merger;
   merger.Clear();
   for (uint32_t i = 0; i < piece.size(); ++i) merger.Add({byte_tokens_[static_cast<uint8_t>(piece[i])], i, 1});
   merger.Run([&](const Symbol& left, const Symbol& right) -> std::optional<Merge> {
@@ -106,7 +138,7 @@ void BpeTokenizer::EncodePiece(std::string_view piece, Merger& merger, std::vect
     if (merge == nullptr) return std::nullopt;
     return *merge;
   });
-  merger.ForEach([&](const Symbol& symbol) { out.push_back(symbol.token); });
+  merger.ForEach([&](const Symbol& symbol) { encoding.tokens.push_back(symbol.token); });
 }
 
 std::string BpeTokenizer::TokenBytes(Token token, bool special) const {

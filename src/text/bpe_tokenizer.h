@@ -26,10 +26,12 @@ class BpeTokenizer final : public Tokenizer {
   std::string Decode(std::span<const Token> tokens, bool special) const override;
 
  private:
+  struct Encoding;  // one call of Encode
+
   void IndexTokens(std::string_view source);
   void IndexMerges(std::string_view source);
-  void EncodePlain(std::string_view text, Merger& merger, std::vector<Token>& out) const;
-  void EncodePiece(std::string_view piece, Merger& merger, std::vector<Token>& out) const;
+  void EncodePlain(std::string_view text, Encoding& encoding) const;
+  void EncodePiece(std::string_view piece, Encoding& encoding) const;
 
   PreTokenizer pre_tokenizer_;
   std::vector<std::string> bytes_;                        // what each token stands for

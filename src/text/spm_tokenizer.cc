@@ -26,6 +26,13 @@ std::string ReplaceAll(std::string_view text, std::string_view from, std::string
   return result;
 }
 
+// The end of the first word of a text: the first space mark that stands behind another character.
+size_t FindWordEnd(std::string_view text) {
+  size_t begin = 0;
+  while (text.substr(begin).starts_with(kSpaceMark)) begin += kSpaceMark.size();
+  return std::min(text.find(kSpaceMark, begin), text.size());
+}
+
 // The value of "<0x2A>".
 std::optional<uint8_t> ParseByteToken(std::string_view text) {
   if (text.size() != 6 || !text.starts_with("<0x") || text.back() != '>') return std::nullopt;
@@ -79,6 +86,7 @@ void SpmTokenizer::IndexTokens() {
     } else if (!text.empty()) {
       pieces_.emplace(text, Piece{token, ranks[token], type == TokenType::kUnused});
       longest_piece_ = std::max(longest_piece_, text.size());
+      pieces_span_words_ = pieces_span_words_ || FindWordEnd(text) < text.size();
     }
   }
   if (vocab_.unknown) unknown_ = *vocab_.unknown;
@@ -128,11 +136,21 @@ std::vector<Token> SpmTokenizer::Encode(std::string_view text, bool parse_specia
   return tokens;
 }
 
+// Where no piece spans two words, no merge does, and words are merged one by one: the same result from smaller heaps.
 void SpmTokenizer::EncodePlain(std::string_view text, Merger& merger, std::vector<Token>& out) const {
+  while (!text.empty()) {
+    const size_t end = pieces_span_words_ ? text.size() : FindWordEnd(text);
+    EncodeWord(text.substr(0, end), merger, out);
+    text.remove_prefix(end);
+  }
+}
+
+void SpmTokenizer::EncodeWord(std::string_view text, Merger& merger, std::vector<Token>& out) const {
   merger.Clear();
   for (size_t i = 0; i < text.size();) {
     const size_t length = std::max<size_t>(1, Utf8CharLength(text, i));
-    merger.Add({-1, static_cast<uint32_t>(i), static_cast<uint32_t>(length)});
+    const Piece* piece = FindPiece(text.substr(i, length));
+    merger.Add({piece == nullptr ? -1 : piece->token, static_cast<uint32_t>(i), static_cast<uint32_t>(length)});
     i += length;
   }
   Splits splits;
@@ -143,26 +161,40 @@ void SpmTokenizer::EncodePlain(std::string_view text, Merger& merger, std::vecto
     if (piece->is_unused) splits[both] = {text.substr(left.begin, left.size), text.substr(right.begin, right.size)};
     return Merge{piece->rank, piece->token};
   });
-  merger.ForEach([&](const Symbol& symbol) { Emit(text.substr(symbol.begin, symbol.size), splits, out); });
+  merger.ForEach([&](const Symbol& symbol) {
+    const std::string_view part = text.substr(symbol.begin, symbol.size);
+    if (symbol.token < 0) {
+      EmitUnknown(part, out);
+    } else if (type(symbol.token) == TokenType::kUnused) {
+      EmitUnused(part, splits, out);
+    } else {
+      out.push_back(symbol.token);
+    }
+  });
+}
+
+void SpmTokenizer::EmitUnknown(std::string_view text, std::vector<Token>& out) const {
+  if (has_bytes_) {
+    for (const char c : text) out.push_back(byte_tokens_[static_cast<uint8_t>(c)]);
+  } else if (out.empty() || out.back() != unknown_) {  // one token for a run of unknown characters
+    out.push_back(unknown_);
+  }
 }
 
 // An unused piece may stand on the way to a longer one, but not in the result: it is split again the way it was merged.
-void SpmTokenizer::Emit(std::string_view text, const Splits& splits, std::vector<Token>& out) const {
+void SpmTokenizer::EmitUnused(std::string_view text, const Splits& splits, std::vector<Token>& out) const {
   std::vector<std::string_view> pending = {text};
   while (!pending.empty()) {
-    const std::string_view top = pending.back();
+    const std::string_view part = pending.back();
     pending.pop_back();
-    const Piece* piece = FindPiece(top);
-    const auto split = splits.find(top);
-    if (piece != nullptr && piece->is_unused && split != splits.end()) {
+    const Piece* piece = FindPiece(part);
+    if (piece == nullptr) {
+      EmitUnknown(part, out);
+    } else if (const auto split = splits.find(part); piece->is_unused && split != splits.end()) {
       pending.push_back(split->second.second);
       pending.push_back(split->second.first);
-    } else if (piece != nullptr) {
+    } else {
       out.push_back(piece->token);
-    } else if (has_bytes_) {
-      for (const char c : top) out.push_back(byte_tokens_[static_cast<uint8_t>(c)]);
-    } else if (out.empty() || out.back() != unknown_) {  // one token for a run of unknown characters
-      out.push_back(unknown_);
     }
   }
 }

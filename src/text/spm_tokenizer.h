@@ -38,12 +38,15 @@ class SpmTokenizer final : public Tokenizer {
   const Piece* FindPiece(std::string_view text) const;
   std::string Normalize(std::string_view text, bool parse_special) const;
   void EncodePlain(std::string_view text, Merger& merger, std::vector<Token>& out) const;
-  void Emit(std::string_view text, const Splits& splits, std::vector<Token>& out) const;
+  void EncodeWord(std::string_view text, Merger& merger, std::vector<Token>& out) const;
+  void EmitUnknown(std::string_view text, std::vector<Token>& out) const;
+  void EmitUnused(std::string_view text, const Splits& splits, std::vector<Token>& out) const;
 
   std::vector<std::string> bytes_;                      // what each token stands for
   std::vector<std::string> texts_;                      // each token's text with U+2581 for spaces
   std::unordered_map<std::string_view, Piece> pieces_;  // views into texts_
   size_t longest_piece_ = 0;
+  bool pieces_span_words_ = false;        // some piece has a space after another character
   std::array<Token, 256> byte_tokens_{};  // -1: none
   bool has_bytes_ = false;
   Token unknown_ = -1;

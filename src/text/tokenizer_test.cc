@@ -1,0 +1,111 @@
+#include "text/tokenizer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <string>
+
+#include "base/error.h"
+#include "text/test_vocab.h"
+
+namespace assay {
+namespace {
+
+using testing::HasSubstr;
+
+struct BadVocab {
+  const char* message;
+  ErrorKind kind;
+  std::function<void(VocabData&)> spoil;
+};
+
+void ExpectRefused(const std::function<VocabData()>& make, const std::vector<BadVocab>& cases) {
+  for (const BadVocab& bad : cases) {
+    VocabData vocab = make();
+    bad.spoil(vocab);
+    try {
+      Tokenizer::Make(std::move(vocab), "m.gguf");
+      ADD_FAILURE() << "accepted; expected: " << bad.message;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), bad.kind) << error.what();
+      EXPECT_THAT(error.what(), HasSubstr(bad.message));
+      EXPECT_THAT(error.what(), HasSubstr("m.gguf: "));
+    }
+  }
+}
+
+TEST(TokenizerMake, RefusesWhatNoVocabularyMayHave) {
+  const auto make = [] { return TinyBpeVocab("qwen35"); };
+  const ErrorKind bad = ErrorKind::kBadFile;
+  ExpectRefused(
+      make, {
+                {"the vocabulary has no tokens", bad, [](VocabData& v) { v.tokens.clear(); }},
+                {"4095 token types for 4096 tokens", bad, [](VocabData& v) { v.token_types.pop_back(); }},
+                {"token 7 has type 9", bad, [](VocabData& v) { v.token_types[7] = 9; }},
+                {"the BOS token is 4096, but the vocabulary has 4096 tokens", bad, [](VocabData& v) { v.bos = 4096; }},
+                {"the EOS token is -1,", bad, [](VocabData& v) { v.eos = -1; }},
+                {"the end-of-turn token is 5000", bad, [](VocabData& v) { v.eot = 5000; }},
+                {"the unknown token is 5000", bad, [](VocabData& v) { v.unknown = 5000; }},
+                {"the padding token is 5000", bad, [](VocabData& v) { v.padding = 5000; }},
+                {"unknown tokenizer \"bert\" (tokenizer.ggml.model); known: gpt2, llama", ErrorKind::kUnsupported,
+                 [](VocabData& v) { v.model = "bert"; }},
+                {"unknown pre-tokenizer \"tekken\"", ErrorKind::kUnsupported, [](VocabData& v) { v.pre = "tekken"; }},
+            });
+}
+
+TEST(TokenizerMake, RefusesBrokenMerges) {
+  const auto make = [] { return TinyBpeVocab("qwen35"); };
+  const ErrorKind bad = ErrorKind::kBadFile;
+  ExpectRefused(make,
+                {
+                    {"merge 3 of 3837 (\"ab\") is not two tokens", bad, [](VocabData& v) { v.merges[3] = "ab"; }},
+                    {"merge 0 of 3837 (\"a b c\") is not two tokens", bad, [](VocabData& v) { v.merges[0] = "a b c"; }},
+                    {"(\" a\") is not two tokens", bad, [](VocabData& v) { v.merges[0] = " a"; }},
+                    {"(\"a \") is not two tokens", bad, [](VocabData& v) { v.merges[0] = "a "; }},
+                    {"(\"qqq a\") names a left token", bad, [](VocabData& v) { v.merges[0] = "qqq a"; }},
+                    {"(\"a 中\") names a right token", bad, [](VocabData& v) { v.merges[0] = "a 中"; }},
+                    {"(\"q z\") makes a token", bad, [](VocabData& v) { v.merges[0] = "q z"; }},
+                    {"no token for byte 0x21", bad, [](VocabData& v) { v.tokens[0] = "!!!!!!!!!!!"; }},
+                });
+}
+
+TEST(TokenizerMake, RefusesBrokenSpmVocabularies) {
+  const ErrorKind bad = ErrorKind::kBadFile;
+  ExpectRefused(TinySpmVocab,
+                {
+                    {"1499 scores for 1500 tokens", bad, [](VocabData& v) { v.scores.pop_back(); }},
+                    {"the score of token 300 is not a number", bad, [](VocabData& v) { v.scores[300] = NAN; }},
+                    {"neither an unknown token nor all byte tokens (first missing: <0x02>)", bad,
+                     [](VocabData& v) { v.token_types[0] = v.token_types[8] = 1; }},
+                });
+}
+
+TEST(Tokenizer, KnowsTheTokensThatEndAGeneration) {
+  VocabData vocab = TinyBpeVocab("qwen35");
+  const Token first = static_cast<Token>(vocab.tokens.size()) - 3;  // <|endoftext|>, <|im_start|>, <|im_end|>
+  vocab.eos = first;
+  vocab.eot = 5;
+  const auto tokenizer = Tokenizer::Make(vocab, "tiny");
+  EXPECT_TRUE(tokenizer->IsEndOfGeneration(first));
+  EXPECT_FALSE(tokenizer->IsEndOfGeneration(first + 1));
+  EXPECT_TRUE(tokenizer->IsEndOfGeneration(first + 2));
+  EXPECT_TRUE(tokenizer->IsEndOfGeneration(5));
+  EXPECT_FALSE(tokenizer->IsEndOfGeneration(6));
+  // A plain token of that name is text like any other.
+  vocab.token_types[static_cast<size_t>(first) + 2] = static_cast<int64_t>(TokenType::kNormal);
+  EXPECT_FALSE(Tokenizer::Make(vocab, "tiny")->IsEndOfGeneration(first + 2));
+}
+
+TEST(Tokenizer, RefusesTokensOutsideTheVocabulary) {
+  for (const VocabData& vocab : {TinyBpeVocab("qwen2"), TinySpmVocab()}) {
+    const auto tokenizer = Tokenizer::Make(vocab, "tiny");
+    EXPECT_THROW(tokenizer->TokenBytes(-1, true), Error);
+    EXPECT_THROW(tokenizer->TokenBytes(tokenizer->size(), true), Error);
+    EXPECT_THROW(tokenizer->Decode(std::vector<Token>{tokenizer->size()}, true), Error);
+  }
+}
+
+}  // namespace
+}  // namespace assay
