@@ -78,11 +78,12 @@ struct DeltaNetParams {
   float norm_eps = 1e-6F;                            // of the L2 norm of q and k
 };
 
-// What one batch did to the recurrent state, so that any prefix of it can be applied again without decoding: for each
+// What a batch did to the recurrent state, so that any prefix of it can be applied again without decoding: for each
 // token and value head the normalised key, the weighted error delta and the decay. float32
 // [tokens][value_heads * (2 * head_dim + 1)].
 struct DeltaNetLog {
   float* steps = nullptr;  // null: not kept
+  int pending = 0;         // steps of earlier batches at the front of the log that the state has not taken yet
 };
 
 class Backend {
@@ -127,13 +128,13 @@ class Backend {
   virtual void ConvSilu(const float* inputs, const float* weight, int tokens, int channels, int window, float* out) = 0;
 
   // The gated delta rule. qkv [t][2*key_heads*d + value_heads*d] (q | k | v); alpha, beta [t][value_heads] before
-  // their activations; dt_bias, a [value_heads]; state [value_heads][d value rows][d key columns], updated unless
-  // log.steps is given: then the state stays as it was before the batch and the steps are kept instead.
-  // out [t][value_heads * d].
+  // their activations; dt_bias, a [value_heads]; state [value_heads][d value rows][d key columns]. Without log.steps
+  // the state is updated. With them the state stays as it is: the pending steps are applied to a copy first, and the
+  // batch's own are kept behind them. out [t][value_heads * d].
   virtual void DeltaNet(const float* qkv, const float* alpha, const float* beta, const float* dt_bias, const float* a,
                         float* state, int tokens, const DeltaNetParams& params, const DeltaNetLog& log, float* out) = 0;
-  // Applies the first `tokens` logged steps to the state: the same bits as DeltaNet without a log would have left.
-  virtual void DeltaNetReplay(const DeltaNetLog& log, int tokens, const DeltaNetParams& params, float* state) = 0;
+  // Applies the first `tokens` steps to the state: the same bits as DeltaNet without a log would have left.
+  virtual void DeltaNetReplay(const float* steps, int tokens, const DeltaNetParams& params, float* state) = 0;
 
   // out = act(gate) * up, `count` values; out may be either input.
   virtual void GatedActivation(Activation activation, const float* gate, const float* up, int64_t count,

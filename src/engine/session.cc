@@ -10,7 +10,7 @@ namespace assay {
 namespace {
 
 constexpr int kDefaultContext = 4096;
-constexpr int kMaxRollback = 33;
+constexpr int kMaxRollback = 64;
 
 // Activations of one pass, each [chunk][width], reused from layer to layer.
 struct Scratch {
@@ -150,7 +150,8 @@ void Session::Impl::DeltaNet(size_t layer, int tokens) {
   const DeltaNetSpec& d = *spec.layers[layer].delta_net;
   const DeltaNetWeights& w = weights.layers[layer].delta_net;
   SequenceState::DeltaNetState& s = state.DeltaNet(layer);
-  float* inputs = s.conv_inputs->floats();
+  // What came since the states settled lies before the batch's own inputs.
+  float* inputs = s.conv_inputs->floats() + int64_t{state.pending()} * d.qkv_width();
   float* z = scratch.gates->floats();
   float* mixed = scratch.mixed->floats();
 
@@ -163,8 +164,7 @@ void Session::Impl::DeltaNet(size_t layer, int tokens) {
   backend.ConvSilu(inputs, w.conv->floats(), tokens, d.qkv_width(), d.conv_window, scratch.convolved->floats());
   const DeltaNetParams params{d.key_heads, d.value_heads, d.head_dim, spec.norm_eps};
   backend.DeltaNet(scratch.convolved->floats(), scratch.alpha->floats(), scratch.beta->floats(), w.dt_bias->floats(),
-                   w.a->floats(), s.state->floats(), tokens, params, {state.logged() ? s.log->floats() : nullptr},
-                   mixed);
+                   w.a->floats(), s.state->floats(), tokens, params, state.Log(layer), mixed);
   backend.RmsNorm(mixed, w.norm->floats(), spec.norm_eps, int64_t{tokens} * d.value_heads, d.head_dim, d.head_dim,
                   mixed);
   backend.SiluGate(mixed, z, int64_t{tokens} * d.value_width());
@@ -268,6 +268,8 @@ std::span<const float> Session::Forward(std::span<const Token> tokens, Logits wa
 int Session::position() const { return impl_->state.position(); }
 int Session::context() const { return impl_->options.context; }
 std::span<const Token> Session::tokens() const { return impl_->history; }
+
+void Session::Settle() { impl_->state.Settle(); }
 
 void Session::Truncate(int position) {
   impl_->state.Truncate(position);

@@ -40,7 +40,7 @@ struct SessionOptions {
   int context = 0;  // cells; 0: the model's own context length, at most 4096
   CacheType cache = CacheType::kF16;
   int chunk = 512;   // the largest batch that one pass takes; longer inputs are cut into such chunks
-  int rollback = 0;  // batches of up to this many tokens (0 to 33) can be undone token by token
+  int rollback = 0;  // so many tokens (0 to 64) can be undone one by one, of recurrent states too
 };
 
 // One sequence: KV cache, recurrent states and the tokens that made them.
@@ -58,10 +58,14 @@ class Session {
   int context() const;
   std::span<const Token> tokens() const;
 
-  // Back to the first `position` tokens, without decoding: to 0, or to any token of the last Forward() when that had at
-  // most options.rollback tokens; models without recurrent layers and windows truncate to anywhere. Throws kUsage
-  // otherwise.
+  // Back to the first `position` tokens, without decoding. Of a model with recurrent layers: to 0, or to any position
+  // at or above the one where its states last settled. Sliding windows limit how far back (at least a chunk). Throws
+  // kUsage otherwise.
   void Truncate(int position);
+
+  // Makes the tokens so far final: they can no longer be undone, and options.rollback further ones can. Forward()
+  // settles by itself before a batch that would not fit the rollback, and after one that is longer than it.
+  void Settle();
 
   // Bytes of cache and state, and of what rollback adds to them.
   uint64_t state_bytes() const;

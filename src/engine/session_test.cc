@@ -249,6 +249,26 @@ TEST_P(SessionTest, RollbackToAnyTokenOfABatchLeavesTheBitsOfNeverHavingSeenTheR
   }
 }
 
+TEST_P(SessionTest, RollbackReachesAcrossBatchesUntilTheStateSettles) {
+  const std::vector<Token> tokens = RandomTokens(7, 40, vocab());
+  const std::span<const Token> text(tokens);
+  const std::vector<float> expected = AllLogits(tokens, {.context = 64, .chunk = 1}, 1);
+  const auto row = static_cast<size_t>(vocab());
+  Session session(loaded_.engine, {.context = 64, .rollback = 8});
+  session.Forward(text.first(20), Logits::kNone);
+  // A drafter's round: two known tokens, then guesses one by one; back to the first guess.
+  session.Forward(text.subspan(20, 2), Logits::kNone);
+  for (const Token guess : {text[22], 7, 8, 9}) session.Forward(std::span(&guess, 1), Logits::kNone);
+  session.Truncate(23);
+  session.Settle();
+  std::span<const float> logits = session.Forward(text.subspan(23, 1), Logits::kLast);
+  EXPECT_TRUE(SameBits(logits, std::span(expected).subspan(23 * row, row)));
+  for (size_t i = 24; i < tokens.size(); ++i) {  // more than the log holds: it settles by itself
+    logits = session.Forward(text.subspan(i, 1), Logits::kLast);
+  }
+  EXPECT_TRUE(SameBits(logits, std::span(expected).subspan(39 * row, row)));
+}
+
 TEST_P(SessionTest, TruncateToNothingStartsAnew) {
   const std::vector<Token> tokens = RandomTokens(4, 20, vocab());
   Session session(loaded_.engine, {.context = 64});
@@ -269,7 +289,7 @@ TEST_P(SessionTest, RefusesWhatDoesNotFitAndKeepsItsState) {
   EXPECT_NO_THROW(session.Forward(std::span(tokens).subspan(10), Logits::kLast));
 }
 
-TEST_P(SessionTest, TruncateBeyondTheLastBatchIsRefusedForRecurrentModels) {
+TEST_P(SessionTest, TruncateBelowASettledStateIsRefused) {
   const std::vector<Token> tokens = RandomTokens(6, 20, vocab());
   Session session(loaded_.engine, {.context = 64, .rollback = 4});
   session.Forward(std::span(tokens).first(10), Logits::kNone);

@@ -27,8 +27,9 @@ SequenceState::SequenceState(const ModelSpec& spec, Backend& backend, const Sess
     const auto head = static_cast<size_t>(d.head_dim);
     const auto channels = static_cast<size_t>(d.qkv_width());
     state.state = Allocate(static_cast<size_t>(d.value_heads) * head * head * sizeof(float), bytes_);
-    state.conv_inputs =
-        Allocate(static_cast<size_t>(d.conv_window - 1 + options.chunk) * channels * sizeof(float), bytes_);
+    state.conv_inputs = Allocate(
+        static_cast<size_t>(d.conv_window - 1 + std::max(options.chunk, options.rollback)) * channels * sizeof(float),
+        bytes_);
     if (options.rollback > 0) {
       state.log = Allocate(
           static_cast<size_t>(options.rollback) * static_cast<size_t>(d.value_heads) * (2 * head + 1) * sizeof(float),
@@ -47,37 +48,49 @@ KvLayer SequenceState::Kv(size_t layer) const {
   return {cache.keys.get(), cache.values.get(), options_.cache, cache.cells};
 }
 
+DeltaNetLog SequenceState::Log(size_t layer) const {
+  if (!logged_) return {};
+  return {delta_nets_[layer].log->floats(), pending()};
+}
+
 void SequenceState::Begin(int tokens) {
-  Commit();
-  logged_ = options_.rollback > 0 && tokens <= options_.rollback;
+  logged_ = tokens <= options_.rollback;
+  if (!logged_ || pending() + tokens > options_.rollback) Settle();
 }
 
 void SequenceState::End(int tokens) {
-  batch_start_ = position_;
-  pending_ = tokens;
   position_ += tokens;
   high_water_ = std::max(high_water_, position_);
+  if (logged_) return;
+  ShiftConvolutions(tokens);
+  settled_ = position_;
 }
 
-void SequenceState::Commit() {
-  if (pending_ == 0) return;
+void SequenceState::Settle() {
+  if (pending() == 0) return;
   for (size_t i = 0; i < delta_nets_.size(); ++i) {
-    DeltaNetState& state = delta_nets_[i];
+    const DeltaNetState& state = delta_nets_[i];
     if (!state.state) continue;
     const DeltaNetSpec& d = *spec_.layers[i].delta_net;
-    if (logged_) {
-      const DeltaNetParams params{d.key_heads, d.value_heads, d.head_dim, spec_.norm_eps};
-      backend_.DeltaNetReplay({state.log->floats()}, pending_, params, state.state->floats());
-    }
-    // The last window-1 inputs become the carried ones; row by row, since the ranges may overlap.
+    const DeltaNetParams params{d.key_heads, d.value_heads, d.head_dim, spec_.norm_eps};
+    backend_.DeltaNetReplay(state.log->floats(), pending(), params, state.state->floats());
+  }
+  ShiftConvolutions(pending());
+  settled_ = position_;
+}
+
+// The last window-1 inputs become the carried ones; row by row, since the ranges may overlap.
+void SequenceState::ShiftConvolutions(int tokens) {
+  for (size_t i = 0; i < delta_nets_.size(); ++i) {
+    if (!delta_nets_[i].state) continue;
+    const DeltaNetSpec& d = *spec_.layers[i].delta_net;
     const auto channels = static_cast<int64_t>(d.qkv_width());
-    float* inputs = state.conv_inputs->floats();
+    float* inputs = delta_nets_[i].conv_inputs->floats();
     for (int row = 0; row < d.conv_window - 1; ++row) {
-      backend_.Copy(inputs + row * channels, inputs + (pending_ + row) * channels,
+      backend_.Copy(inputs + row * channels, inputs + (tokens + row) * channels,
                     static_cast<size_t>(channels) * sizeof(float));
     }
   }
-  pending_ = 0;
 }
 
 void SequenceState::Clear() {
@@ -88,7 +101,7 @@ void SequenceState::Clear() {
       backend_.Write(buffer->data(), zeros.data(), zeros.size());
     }
   }
-  position_ = high_water_ = batch_start_ = pending_ = 0;
+  position_ = high_water_ = settled_ = 0;
 }
 
 void SequenceState::Truncate(int position) {
@@ -97,12 +110,10 @@ void SequenceState::Truncate(int position) {
   }
   if (position == position_) return;
   if (position == 0) return Clear();
-  const bool in_batch = logged_ && position >= batch_start_;
-  if (recurrent_ && !in_batch) {
+  if (recurrent_ && position < settled_) {
     Fail(ErrorKind::kUsage,
-         "cannot go back to token {}: recurrent states can return to the tokens of the last batch "
-         "alone, {}..{}, of at most {}",
-         position, logged_ ? batch_start_ : position_, position_, options_.rollback);
+         "cannot go back to token {}: the recurrent states have settled at {} and can undo only what came after",
+         position, settled_);
   }
   for (const Cache& cache : caches_) {
     if (cache.window > 0 && cache.cells < options_.context && high_water_ - position > cache.cells - cache.window) {
@@ -113,7 +124,7 @@ void SequenceState::Truncate(int position) {
     }
   }
   position_ = position;
-  pending_ = std::max(0, position - batch_start_);
+  settled_ = std::min(settled_, position);
 }
 
 }  // namespace assay

@@ -180,8 +180,8 @@ class RefBackend : public Backend {
     RefDeltaNet(pool_, qkv, alpha, beta, dt_bias, a, state, tokens, params, log, out);
   }
 
-  void DeltaNetReplay(const DeltaNetLog& log, int tokens, const DeltaNetParams& params, float* state) override {
-    RefDeltaNetReplay(pool_, log, tokens, params, state);
+  void DeltaNetReplay(const float* steps, int tokens, const DeltaNetParams& params, float* state) override {
+    RefDeltaNetReplay(pool_, steps, tokens, params, state);
   }
 
   void GatedActivation(Activation activation, const float* gate, const float* up, int64_t count, float* out) override {

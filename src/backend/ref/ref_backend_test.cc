@@ -152,14 +152,19 @@ TEST_F(RefBackendTest, LoggedStepsReplayToTheSameBits) {
   const std::vector<float> dt_bias = {0.1F, -0.2F}, a = {-1.0F, -0.5F};
   std::vector<float> log(kTokens * 2 * 9);
   std::vector<float> replayed = state, logged_out = out;
-  backend_->DeltaNet(qkv.data(), alpha.data(), beta.data(), dt_bias.data(), a.data(), replayed.data(), kTokens, params,
-                     {log.data()}, logged_out.data());
+  // Two logged batches, of three tokens and of two behind them; then the first four steps are applied.
+  const auto run = [&](float* into, int first, int tokens, const DeltaNetLog& kept, float* result) {
+    backend_->DeltaNet(qkv.data() + first * 16, alpha.data() + first * 2, beta.data() + first * 2, dt_bias.data(),
+                       a.data(), into, tokens, params, kept, result + first * 8);
+  };
+  run(replayed.data(), 0, 3, {log.data(), 0}, logged_out.data());
+  run(replayed.data(), 3, 2, {log.data(), 3}, logged_out.data());
   EXPECT_EQ(replayed, state) << "a logged batch leaves the state alone";
-  backend_->DeltaNetReplay({log.data()}, 3, params, replayed.data());
-  backend_->DeltaNet(qkv.data(), alpha.data(), beta.data(), dt_bias.data(), a.data(), state.data(), 3, params, {},
-                     out.data());
+  backend_->DeltaNetReplay(log.data(), 4, params, replayed.data());
+  run(state.data(), 0, 4, {}, out.data());
   EXPECT_EQ(replayed, state);
-  EXPECT_TRUE(std::equal(out.begin(), out.begin() + 3 * 8, logged_out.begin()));
+  run(state.data(), 4, 1, {}, out.data());
+  EXPECT_EQ(logged_out, out);
 }
 
 TEST_F(RefBackendTest, GatesAndActivations) {

@@ -33,6 +33,21 @@ void Update(float* row, int n, const float* key, float delta) {
   }
 }
 
+// One head's part of logged steps, applied to its d x d state.
+void Apply(const float* steps, int tokens, int64_t head, const DeltaNetParams& p, float* state) {
+  const int d = p.head_dim;
+  for (int t = 0; t < tokens; ++t) {
+    const float* key = steps + static_cast<int64_t>(t) * StepWidth(p) + head * (2 * d + 1);
+    const float* delta = key + d;
+    const float decay = delta[d];
+    for (int v = 0; v < d; ++v) {
+      float* row = state + static_cast<int64_t>(v) * d;
+      Decay(row, d, decay);
+      Update(row, d, key, delta[v]);
+    }
+  }
+}
+
 }  // namespace
 
 void RefDeltaNet(ThreadPool& pool, const float* qkv, const float* alpha, const float* beta, const float* dt_bias,
@@ -44,6 +59,7 @@ void RefDeltaNet(ThreadPool& pool, const float* qkv, const float* alpha, const f
   pool.ParallelFor(p.value_heads, [&](int64_t h) {
     std::vector<float> s(state + h * d * d, state + (h + 1) * d * d);
     std::vector<float> query(static_cast<size_t>(d)), key(query), delta(query);
+    if (log.steps != nullptr) Apply(log.steps, log.pending, h, p, s.data());
     const int64_t key_head = h % p.key_heads;
     for (int t = 0; t < tokens; ++t) {
       const float* token = qkv + static_cast<int64_t>(t) * token_width;
@@ -64,7 +80,7 @@ void RefDeltaNet(ThreadPool& pool, const float* qkv, const float* alpha, const f
         out[gate * d + v] = static_cast<float>(Dot(row, query.data(), d) / std::sqrt(static_cast<double>(d)));
       }
       if (log.steps != nullptr) {
-        float* step = log.steps + static_cast<int64_t>(t) * StepWidth(p) + h * (2 * d + 1);
+        float* step = log.steps + static_cast<int64_t>(log.pending + t) * StepWidth(p) + h * (2 * d + 1);
         std::copy_n(key.data(), d, step);
         std::copy_n(delta.data(), d, step + d);
         step[2 * d] = decay;
@@ -74,20 +90,8 @@ void RefDeltaNet(ThreadPool& pool, const float* qkv, const float* alpha, const f
   });
 }
 
-void RefDeltaNetReplay(ThreadPool& pool, const DeltaNetLog& log, int tokens, const DeltaNetParams& p, float* state) {
-  const int d = p.head_dim;
-  pool.ParallelFor(p.value_heads, [&](int64_t h) {
-    for (int t = 0; t < tokens; ++t) {
-      const float* key = log.steps + static_cast<int64_t>(t) * StepWidth(p) + h * (2 * d + 1);
-      const float* delta = key + d;
-      const float decay = delta[d];
-      for (int v = 0; v < d; ++v) {
-        float* row = state + (h * d + v) * d;
-        Decay(row, d, decay);
-        Update(row, d, key, delta[v]);
-      }
-    }
-  });
+void RefDeltaNetReplay(ThreadPool& pool, const float* steps, int tokens, const DeltaNetParams& p, float* state) {
+  pool.ParallelFor(p.value_heads, [&](int64_t h) { Apply(steps, tokens, h, p, state + h * p.head_dim * p.head_dim); });
 }
 
 }  // namespace assay

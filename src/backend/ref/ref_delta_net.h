@@ -9,7 +9,6 @@ namespace assay {
 void RefDeltaNet(ThreadPool& pool, const float* qkv, const float* alpha, const float* beta, const float* dt_bias,
                  const float* a, float* state, int tokens, const DeltaNetParams& params, const DeltaNetLog& log,
                  float* out);
-void RefDeltaNetReplay(ThreadPool& pool, const DeltaNetLog& log, int tokens, const DeltaNetParams& params,
-                       float* state);
+void RefDeltaNetReplay(ThreadPool& pool, const float* steps, int tokens, const DeltaNetParams& params, float* state);
 
 }  // namespace assay
