@@ -82,7 +82,7 @@ Json ResultJson(const Options& options, const PerplexityResult& result, const Su
 std::string ResultText(const Options& options, const PerplexityResult& result) {
   std::string text;
   const auto line = [&](std::string_view label, const std::string& value) {
-    text += fmt::format("  {:<22}{}\n", label, value);
+    text += fmt::format("  {:<24}{}\n", label, value);
   };
   line("model", options.model);
   line("text", options.text);
