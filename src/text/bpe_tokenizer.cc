@@ -31,7 +31,7 @@ void BpeTokenizer::IndexTokens(std::string_view source) {
       continue;
     }
     std::optional<std::string> bytes = alphabet.Bytes(text);
-    bytes_.push_back(bytes ? std::move(*bytes) : text);
+    bytes_.push_back(bytes.value_or(text));
     if (bytes) by_bytes_.emplace(bytes_.back(), token);
   }
   for (int byte = 0; byte < 256; ++byte) {
@@ -60,7 +60,8 @@ void BpeTokenizer::IndexMerges(std::string_view source) {
   for (size_t rank = 0; rank < vocab_.merges.size(); ++rank) {
     const std::string_view merge = vocab_.merges[rank];
     const size_t space = merge.find(' ');
-    if (space == 0 || space == merge.npos || space + 1 == merge.size() || merge.find(' ', space + 1) != merge.npos) {
+    if (space == 0 || space == std::string_view::npos || space + 1 == merge.size() ||
+        merge.find(' ', space + 1) != std::string_view::npos) {
       fail(rank, "is not two tokens with a space between them");
     }
     const std::optional<std::string> left = alphabet.Bytes(merge.substr(0, space));

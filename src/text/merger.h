@@ -30,14 +30,14 @@ class Merger {
  public:
   void Clear() { nodes_.clear(); }
   void Add(Symbol symbol) {
-    const uint32_t i = static_cast<uint32_t>(nodes_.size());
+    const auto i = static_cast<uint32_t>(nodes_.size());
     nodes_.push_back({symbol, i - 1, i + 1});
   }
 
   // find(left, right) gives the Merge of two neighbouring symbols, if any.
   template <typename Find>
   void Run(const Find& find) {
-    const uint32_t count = static_cast<uint32_t>(nodes_.size());
+    const auto count = static_cast<uint32_t>(nodes_.size());
     heap_.clear();
     for (uint32_t i = 0; i + 1 < count; ++i) {
       if (const std::optional<Candidate> candidate = Propose(i, find)) heap_.push_back(*candidate);
