@@ -1,10 +1,9 @@
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -29,10 +28,6 @@ std::vector<float> Decode(Format format, const std::vector<uint8_t>& bytes) {
   std::vector<float> x(bytes.size() / static_cast<size_t>(traits.block_bytes) * static_cast<size_t>(traits.block_size));
   traits.decode(bytes.data(), x.data(), static_cast<int64_t>(x.size()));
   return x;
-}
-
-std::vector<float> RoundTrip(Format format, const std::vector<float>& x, const std::vector<float>& importance = {}) {
-  return Decode(format, Encode(format, x, importance));
 }
 
 struct Source {
@@ -78,9 +73,15 @@ double WeightedError(const std::vector<float>& x, const std::vector<float>& y, c
   return error;
 }
 
-constexpr size_t kCount = 256 * 256;
+constexpr size_t kCount = 256 * 128;
 
-class EncodeTest : public testing::TestWithParam<Format> {};
+class EncodeTest : public testing::TestWithParam<Format> {
+ protected:
+  const FormatTraits& traits() const { return TraitsOf(GetParam()); }
+  std::vector<float> RoundTrip(const std::vector<float>& x, const std::vector<float>& importance = {}) const {
+    return Decode(GetParam(), Encode(GetParam(), x, importance));
+  }
+};
 
 TEST_P(EncodeTest, IsNoWorseThanThePublishedSearch) {
   for (const Source& source : Sources()) {
@@ -88,15 +89,137 @@ TEST_P(EncodeTest, IsNoWorseThanThePublishedSearch) {
     for (const bool with_importance : {false, true}) {
       const std::vector<float> importance = with_importance ? DrawImportance(kCount, 8) : std::vector<float>();
       const std::vector<float> weights = rivals::Weights(GetParam(), x, importance);
-      const double ours = WeightedError(x, RoundTrip(GetParam(), x, importance), weights);
+      const double ours = WeightedError(x, RoundTrip(x, importance), weights);
       const double theirs = WeightedError(x, rivals::PublishedSearch(GetParam(), x, importance), weights);
-      printf("%-8s %-9s imp %d  ratio %.4f flat %.4f\n", std::string(TraitsOf(GetParam()).name).c_str(),
-             source.name.c_str(), with_importance, ours / theirs,
-             WeightedError(x, RoundTrip(GetParam(), x, importance), std::vector<float>(kCount, 1.f)) /
-                 WeightedError(x, rivals::PublishedSearch(GetParam(), x, importance), std::vector<float>(kCount, 1.f)));
       EXPECT_LE(ours, theirs * 1.005) << source.name << (with_importance ? " with importance" : "");
     }
   }
+}
+
+TEST_P(EncodeTest, IsBetterThanTheExtremeValuesAlone) {
+  for (const Source& source : Sources()) {
+    const std::vector<float> x = Draw(source, kCount, 9);
+    const std::vector<float> weights = rivals::Weights(GetParam(), x, {});
+    const double ours = WeightedError(x, RoundTrip(x), weights);
+    EXPECT_LT(ours, WeightedError(x, rivals::WithoutSearch(GetParam(), x), weights)) << source.name;
+  }
+}
+
+// One step is the range of the block's values, with zero, over the number of codes (IQ4_NL: over its widest gap). With
+// every group at the coarsest scale no value is off by more than one step, so no optimum may be worse than that.
+TEST_P(EncodeTest, IsWithinAStepOfTheBlocksRange) {
+  static const std::map<Format, double> kSteps = {
+      {Format::kQ8_0, 255}, {Format::kQ6_K, 63}, {Format::kQ5_K, 31},          {Format::kQ4_K, 15},
+      {Format::kQ3_K, 7},   {Format::kQ2_K, 3},  {Format::kQ4_0, 15},          {Format::kQ4_1, 15},
+      {Format::kQ5_0, 31},  {Format::kQ5_1, 31}, {Format::kIQ4_NL, 226.0 / 23}};
+  const auto size = static_cast<size_t>(traits().block_size);
+  for (const Source& source : Sources()) {
+    const std::vector<float> x = Draw(source, kCount, 10), y = RoundTrip(x),
+                             weights = rivals::Weights(GetParam(), x, {});
+    for (size_t first = 0; first < kCount; first += size) {
+      double largest = 0.0, error = 0.0, sum = 0.0;
+      for (size_t i = first; i < first + size; ++i) {
+        largest = std::max(largest, std::abs(static_cast<double>(x[i])));
+        error += weights[i] * std::pow(static_cast<double>(x[i]) - y[i], 2);
+        sum += weights[i];
+      }
+      EXPECT_LE(std::sqrt(error / sum), 2.0 * largest / kSteps.at(GetParam())) << source.name << " at " << first;
+    }
+  }
+}
+
+TEST_P(EncodeTest, ImportanceMovesTheErrorToWhereItMattersLess) {
+  const std::vector<float> x = Draw(Sources()[0], kCount, 12), importance = DrawImportance(kCount, 13);
+  const double with = WeightedError(x, RoundTrip(x, importance), importance);
+  EXPECT_LT(with, 0.98 * WeightedError(x, RoundTrip(x), importance));
+}
+
+TEST_P(EncodeTest, BlocksDoNotDependOnTheirNeighboursNorOnTheRun) {
+  const std::vector<float> x = Draw(Sources()[1], 1024, 14), importance = DrawImportance(1024, 15);
+  const std::vector<uint8_t> whole = Encode(GetParam(), x, importance);
+  EXPECT_EQ(whole, Encode(GetParam(), x, importance));
+  const std::vector<uint8_t> tail =
+      Encode(GetParam(), {x.begin() + 768, x.end()}, {importance.begin() + 768, importance.end()});
+  EXPECT_TRUE(std::equal(tail.begin(), tail.end(), whole.end() - static_cast<std::ptrdiff_t>(tail.size())));
+}
+
+// At sizes where every stored half is a normal one.
+TEST_P(EncodeTest, PowersOfTwoScaleTheDecodedValuesExactly) {
+  std::vector<float> x = Draw(Sources()[0], 1024, 16);
+  for (float& value : x) value *= 64.0F;
+  std::vector<float> scaled = x, expected = RoundTrip(x);
+  for (float& value : scaled) value *= 32.0F;
+  for (float& value : expected) value *= 32.0F;
+  EXPECT_EQ(RoundTrip(scaled), expected);
+}
+
+// A second trip may not add more than a tenth of the first trip's error.
+TEST_P(EncodeTest, ASecondTripChangesLittle) {
+  const std::vector<float> x = Draw(Sources()[0], kCount, 17), once = RoundTrip(x), twice = RoundTrip(once);
+  const std::vector<float> weights = rivals::Weights(GetParam(), x, {});
+  EXPECT_LE(WeightedError(once, twice, weights), 0.1 * WeightedError(x, once, weights));
+}
+
+TEST_P(EncodeTest, ZerosStayZeros) {
+  const std::vector<float> zeros(512, 0.0F);
+  EXPECT_EQ(RoundTrip(zeros), zeros);
+  EXPECT_EQ(RoundTrip(zeros, std::vector<float>(512, 1.0F)), zeros);
+}
+
+// Values far below the smallest half become zeros or the smallest decodable value, at most as large as the values.
+TEST_P(EncodeTest, ValuesTooSmallForTheScalesVanishQuietly) {
+  for (const float size : {1e-42F, 1e-30F, 1e-12F, 1e-8F}) {
+    std::vector<float> x = Draw(Sources()[0], 256, 18);
+    for (float& value : x) value *= 50.0F * size;
+    for (const float value : RoundTrip(x)) EXPECT_LE(std::abs(value), 4.0F * size);
+  }
+}
+
+// Sizes where the scales are subnormal halves: what can be said with them is said.
+TEST_P(EncodeTest, SubnormalScalesStillCarryTheValues) {
+  std::vector<float> x = Draw(Sources()[0], 256, 19);
+  for (float& value : x) value *= 0x1p-12F;  // about 5e-6, 80 times the smallest half
+  const std::vector<float> flat(256, 1.0F);
+  EXPECT_LT(WeightedError(x, RoundTrip(x), flat), 0.3 * WeightedError(x, std::vector<float>(256, 0.0F), flat));
+}
+
+TEST_P(EncodeTest, HugeValuesDecodeToFiniteOnesOfTheirSigns) {
+  for (const float size : {1e6F, 1e12F, 3.4e38F}) {
+    std::vector<float> x(256);
+    for (size_t i = 0; i < x.size(); ++i) x[i] = i % 2 == 0 ? size : -size;
+    const std::vector<float> y = RoundTrip(x);
+    for (size_t i = 0; i < x.size(); ++i) {
+      ASSERT_TRUE(std::isfinite(y[i]));
+      ASSERT_GT(y[i] * (x[i] > 0 ? 1.0F : -1.0F), 60000.0F) << size << " at " << i;
+    }
+  }
+}
+
+TEST_P(EncodeTest, OneHugeOutlierKeepsItsValue) {
+  std::vector<float> x = Draw(Sources()[0], 256, 20);
+  x[37] = -40.0F;
+  const std::vector<float> y = RoundTrip(x);
+  EXPECT_NEAR(y[37], x[37], 0.5F);
+  for (const float value : y) EXPECT_TRUE(std::isfinite(value));
+}
+
+TEST_P(EncodeTest, ConstantsOfEitherSignAreNearlyExact) {
+  for (const float constant : {0.75F, -0.75F, 1.0F / 3, -1.0F / 3}) {
+    const std::vector<float> y = RoundTrip(std::vector<float>(256, constant));
+    // A half scale and, in super-blocks, a stored scale of which the best multiple is taken.
+    for (const float value : y) EXPECT_NEAR(value, constant, std::abs(constant) * 0x1p-9F);
+  }
+}
+
+TEST_P(EncodeTest, AnyImportanceGivesADefinedResult) {
+  const std::vector<float> x = Draw(Sources()[0], 256, 21);
+  std::vector<float> single(256, 0.0F);
+  single[100] = 1.0F;
+  const std::vector<float> y = RoundTrip(x, single);
+  EXPECT_NEAR(y[100], x[100], 0.002F);
+  EXPECT_EQ(RoundTrip(x, std::vector<float>(256, 0.0F)), RoundTrip(x));
+  EXPECT_EQ(RoundTrip(x, std::vector<float>(256, 1e30F)), RoundTrip(x, std::vector<float>(256, 1.0F)));
+  for (const float value : y) EXPECT_TRUE(std::isfinite(value));
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, EncodeTest,
@@ -104,6 +227,35 @@ INSTANTIATE_TEST_SUITE_P(Formats, EncodeTest,
                                          Format::kQ2_K, Format::kQ4_0, Format::kQ4_1, Format::kQ5_0, Format::kQ5_1,
                                          Format::kIQ4_NL),
                          [](const auto& row) { return std::string(TraitsOf(row.param).name); });
+
+// Weights trained for a format lie on its grid: encoding must give them back as they are.
+TEST(EncodeGrid, ValuesOnTheGridOfASymmetricFormatAreKeptExactly) {
+  const std::vector<std::pair<Format, int>> formats = {
+      {Format::kQ4_0, -8}, {Format::kQ5_0, -16}, {Format::kQ8_0, -127}};
+  for (const auto& [format, extreme] : formats) {
+    Rng rng(22);
+    std::vector<float> x(32 * 64);
+    for (size_t i = 0; i < x.size(); i += 32) {
+      const float d = HalfToFloat(FloatToHalf(static_cast<float>(0.001 + 0.01 * rng.Uniform())));
+      for (size_t l = 0; l < 32; ++l) {
+        x[i + l] =
+            d * static_cast<float>(static_cast<int>(rng.Below(static_cast<uint64_t>(-2 * extreme - 1))) + extreme + 1);
+      }
+      x[i + rng.Below(32)] = d * static_cast<float>(extreme);
+    }
+    EXPECT_EQ(Decode(format, Encode(format, x)), x) << TraitsOf(format).name;
+  }
+}
+
+TEST(EncodeFloats, RoundToNearestAndStayFinite) {
+  EXPECT_EQ(Decode(Format::kF16, Encode(Format::kF16, {1.0F, 1e9F, -1e9F})),
+            (std::vector<float>{1.0F, 65504.0F, -65504.0F}));
+  const std::vector<float> bf16 = Decode(Format::kBF16, Encode(Format::kBF16, {1.0F, 3.402e38F, 1.00390625F}));
+  EXPECT_EQ(bf16[0], 1.0F);
+  EXPECT_TRUE(std::isfinite(bf16[1]));
+  EXPECT_EQ(bf16[2], 1.0F);  // halfway between 1 and 1 + 2^-7: to even
+  EXPECT_EQ(Decode(Format::kF32, Encode(Format::kF32, {0.1F})), std::vector<float>{0.1F});
+}
 
 }  // namespace
 }  // namespace assay

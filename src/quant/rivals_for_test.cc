@@ -173,17 +173,56 @@ void AffineSuperBlock(Values x, Values w, int groups, int max_code, int max_scal
   }
 }
 
-void SymmetricSuperBlock(Values x, Values w, int max_code, int max_scale, bool weigh_scales, float* out) {
+// The extreme value on the lowest code.
+double ExtremeScale(Values x, int max_code) { return Extreme(x) / -max_code; }
+
+// From there, single codes moved to what the scale of the others asks for while that helps, five sweeps at most.
+double DescentScale(Values x, Values w, int n) {
+  if (Extreme(x) == 0.0) return 0.0;
+  std::vector<int> code;
+  double xl = 0.0, ll = 0.0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    code.push_back(Code(x[i] / ExtremeScale(x, n), -n, n - 1));
+    xl += w[i] * x[i] * code[i];
+    ll += w[i] * code[i] * code[i];
+  }
+  for (size_t visit = 0; visit < 5 * x.size(); ++visit) {
+    const size_t i = visit % x.size();
+    double rest_xl = xl - w[i] * x[i] * code[i], rest_ll = ll - w[i] * code[i] * code[i];
+    if (rest_xl <= 0.0) continue;
+    const int next = Code(x[i] * rest_ll / rest_xl, -n, n - 1);
+    rest_xl += w[i] * x[i] * next;
+    rest_ll += w[i] * next * next;
+    if (next == code[i] || rest_ll <= 0.0 || rest_xl * rest_xl * ll <= xl * xl * rest_ll) continue;
+    code[i] = next;
+    xl = rest_xl;
+    ll = rest_ll;
+  }
+  return ll > 0.0 ? xl / ll : 0.0;
+}
+
+// How a super-block's groups find their scales, and its scales theirs.
+enum class Symmetric {
+  kExtreme,      // extreme value on the lowest code, extreme scale on the lowest code
+  kDescent,      // single codes moved while that helps; extreme scale on the lowest code
+  kGrid,         // grid; extreme scale on the lowest code
+  kGridOfGrids,  // grid for both
+};
+
+void SymmetricSuperBlock(Values x, Values w, int max_code, int max_scale, Symmetric how, float* out) {
   constexpr size_t kSize = 16;
   std::vector<float> scales, group_weights;
   for (size_t g = 0; g < 16; ++g) {
-    scales.push_back(
-        static_cast<float>(SymmetricScale(x.subspan(g * kSize, kSize), w.subspan(g * kSize, kSize), max_code)));
+    const Values group = x.subspan(g * kSize, kSize), weights = w.subspan(g * kSize, kSize);
+    scales.push_back(static_cast<float>(how == Symmetric::kExtreme   ? ExtremeScale(group, max_code)
+                                        : how == Symmetric::kDescent ? DescentScale(group, weights, max_code)
+                                                                     : SymmetricScale(group, weights, max_code)));
     float sum = 0.0F;
     for (const float weight : w.subspan(g * kSize, kSize)) sum += weight;
     group_weights.push_back(sum);
   }
-  const double d = weigh_scales ? SymmetricScale(scales, group_weights, max_scale) : Extreme(scales) / -max_scale;
+  const double d =
+      how == Symmetric::kGridOfGrids ? SymmetricScale(scales, group_weights, max_scale) : Extreme(scales) / -max_scale;
   for (size_t i = 0; i < x.size(); ++i) {
     const int scale_code = d == 0.0 ? 0 : Code(scales[i / kSize] / d, -max_scale, max_scale - 1);
     const double scale = Half(d) * scale_code;
@@ -191,9 +230,6 @@ void SymmetricSuperBlock(Values x, Values w, int max_code, int max_scale, bool w
     out[i] = static_cast<float>(scale * code);
   }
 }
-
-// The extreme value on the lowest code.
-double ExtremeScale(Values x, int max_code) { return Extreme(x) / -max_code; }
 
 void SymmetricBlock(Values x, double d, int lo, int hi, float* out) {
   const double stored = Half(d);
@@ -264,11 +300,31 @@ void SearchBlock(Format format, Values x, Values w, bool importance, float* out)
       return AffineSuperBlock(x, w, 8, 31, 63, importance ? kFineGrid : AffineGrid{-0.5, 0.1, 15, false}, importance,
                               out);
     case Format::kQ3_K:
-      return SymmetricSuperBlock(x, w, 4, 32, importance, out);
+      return SymmetricSuperBlock(x, w, 4, 32, importance ? Symmetric::kGridOfGrids : Symmetric::kDescent, out);
     case Format::kQ6_K:
-      return SymmetricSuperBlock(x, w, 32, 128, false, out);
+      return SymmetricSuperBlock(x, w, 32, 128, Symmetric::kGrid, out);
     default:
       Fail(ErrorKind::kInternal, "no rival for format {}", TraitsOf(format).name);
+  }
+}
+
+void PlainBlock(Format format, Values x, Values w, float* out) {
+  constexpr AffineGrid kNoGrid{0.0, 0.0, -1, false};
+  switch (format) {
+    case Format::kQ2_K:
+      return AffineSuperBlock(x, w, 16, 3, 15, kNoGrid, false, out);
+    case Format::kQ4_K:
+      return AffineSuperBlock(x, w, 8, 15, 63, kNoGrid, false, out);
+    case Format::kQ5_K:
+      return AffineSuperBlock(x, w, 8, 31, 63, kNoGrid, false, out);
+    case Format::kQ3_K:
+      return SymmetricSuperBlock(x, w, 4, 32, Symmetric::kExtreme, out);
+    case Format::kQ6_K:
+      return SymmetricSuperBlock(x, w, 32, 128, Symmetric::kExtreme, out);
+    case Format::kIQ4_NL:
+      return LevelBlock(x, w, false, out);
+    default:
+      return SearchBlock(format, x, w, false, out);  // llama.cpp searches these for an importance matrix alone
   }
 }
 
@@ -307,6 +363,16 @@ std::vector<float> PublishedSearch(Format format, const std::vector<float>& x, c
   }
   for (size_t i = 0; i < x.size(); i += block) {
     SearchBlock(format, Values(x).subspan(i, block), Values(weights).subspan(i, block), !importance.empty(), &out[i]);
+  }
+  return out;
+}
+
+std::vector<float> WithoutSearch(Format format, const std::vector<float>& x) {
+  const auto block = static_cast<size_t>(TraitsOf(format).block_size);
+  const std::vector<float> weights(x.size(), 1.0F);
+  std::vector<float> out(x.size());
+  for (size_t i = 0; i < x.size(); i += block) {
+    PlainBlock(format, Values(x).subspan(i, block), Values(weights).subspan(i, block), &out[i]);
   }
   return out;
 }

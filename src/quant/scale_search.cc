@@ -60,9 +60,10 @@ void SumScales(const float* x, const float* w, int count, float low, float high,
   for (int i = 0; i < count; ++i) {
     const float xi = x[i], wi = w[i];
     for (int c = 0; c < kLanes; ++c) {
-      const float weighted = wi * RoundNearest(Clamp(xi * inverse[c], low, high));
+      const float code = RoundNearest(Clamp(xi * inverse[c], low, high));
+      const float weighted = wi * code;
       s.xl[c] += weighted * xi;
-      s.ll[c] += weighted * RoundNearest(Clamp(xi * inverse[c], low, high));
+      s.ll[c] += weighted * code;
     }
   }
 }
@@ -92,7 +93,7 @@ void SumAffine(const float* x, const float* w, int count, float high, const floa
 AffineFit Solve(const AffineSums& s, int c, float sum_w, float sum_x, bool any_min) {
   const float determinant = sum_w * s.ll[c] - s.l[c] * s.l[c];
   AffineFit fit;
-  if (determinant > 1e-6F * sum_w * s.ll[c]) {
+  if (determinant > 1e-4F * sum_w * s.ll[c]) {
     fit.scale = (sum_w * s.xl[c] - sum_x * s.l[c]) / determinant;
     fit.min = (s.l[c] * s.xl[c] - s.ll[c] * sum_x) / determinant;
     if (any_min || fit.min >= 0.0F) return fit;
