@@ -23,5 +23,6 @@ std::span<const Command> Commands();
 
 CommandAction AddInspect(CLI::App& app);
 CommandAction AddQuantize(CLI::App& app);
+CommandAction AddSynth(CLI::App& app);
 
 }  // namespace assay
