@@ -24,7 +24,7 @@ LAYERS = {
     # The peaks that a machine can reach are measured with the kernels' own instruction sets.
     "measure": ["decode", "record", "backend/cpu/probes.h"],
     "store": ["record", "<sqlite>", "<json>"],
-    "study": ["measure", "store"],
+    "study": ["measure", "store", "<json>"],
     "report": ["store"],
     "cli": ["backend", "measure", "remote", "report", "store", "study", "<cli11>", "<json>"],
 }

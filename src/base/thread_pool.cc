@@ -28,8 +28,9 @@ void CpuRelax() {
 
 // How long a worker polls for the next loop before it sleeps: well above the gap between two loops of a forward pass.
 constexpr int kSpins = 20000;
-// While waiting on an oversubscribed machine, give the processor away now and then: the other side may need it.
-constexpr int kSpinsPerYield = 1000;
+// While waiting, give the processor away after a few microseconds, again and again: on a busy or oversubscribed machine
+// the thread that is waited for may need it. (With 1000 here, small loops took ten times longer beside another program.)
+constexpr int kSpinsPerYield = 50;
 
 // One step of a polling loop, the `spins`-th.
 void Relax(int spins) {
