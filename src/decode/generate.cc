@@ -1,67 +1,72 @@
 #include "decode/generate.h"
 
-#include <chrono>
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
+#include "decode/emitter.h"
 
 namespace assay {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-Token Next(std::span<const float> logits, const SamplingOptions& sampling, Rng& rng, int position) {
-  const Token best = Greedy(logits);
-  if (!std::isfinite(logits[static_cast<size_t>(best)]) || std::isnan(logits.front())) {
-    Fail(ErrorKind::kInvalid, "the logits after token {} are not finite: the weights or the arithmetic are broken",
-         position);
-  }
-  if (sampling.temperature == 0.0F) return best;
-  return Draw(Distribution(logits, sampling), rng);
-}
-
-}  // namespace
 
 double Generation::TokensPerSecond() const {
   if (tokens.size() < 2 || decode_seconds <= 0.0) return 0.0;
   return static_cast<double>(tokens.size() - 1) / decode_seconds;
 }
 
+bool Emitter::Emit(Token token, int decoded) {
+  result_.tokens.push_back(token);
+  if (result_.tokens.size() == 1) {
+    result_.prompt_seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+    start_ = Clock::now();
+  }
+  if (on_token_ && !on_token_(token)) {
+    result_.stop = StopReason::kCallback;
+  } else if (!options_.ignore_end && tokenizer_.IsEndOfGeneration(token)) {
+    result_.stop = StopReason::kEnd;
+  } else if (left() == 0) {
+    result_.stop = StopReason::kLength;
+  } else if (decoded == context_) {
+    result_.stop = StopReason::kContext;
+  } else {
+    return true;
+  }
+  return false;
+}
+
+Generation Emitter::Finish() {
+  result_.decode_seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  return std::move(result_);
+}
+
+void CheckGeneration(std::span<const Token> prompt, const GenerateOptions& options) {
+  if (prompt.empty()) Fail(ErrorKind::kUsage, "the prompt is empty: there is nothing to continue");
+  if (options.max_tokens < 1)
+    Fail(ErrorKind::kUsage, "{} tokens to generate: at least 1 is needed", options.max_tokens);
+  CheckSampling(options.sampling);
+}
+
+void CheckFinite(std::span<const float> logits, int vocab, int position) {
+  for (size_t row = 0; row < logits.size(); row += static_cast<size_t>(vocab)) {
+    const std::span<const float> one = logits.subspan(row, static_cast<size_t>(vocab));
+    if (std::isnan(one.front()) || !std::isfinite(one[static_cast<size_t>(Greedy(one))])) {
+      Fail(ErrorKind::kInvalid, "the logits at token {} are not finite: the weights or the arithmetic are broken",
+           position);
+    }
+  }
+}
+
 Generation Generate(Session& session, std::span<const Token> prompt, const GenerateOptions& options,
                     const Tokenizer& tokenizer, const OnToken& on_token) {
-  if (prompt.empty()) Fail(ErrorKind::kUsage, "the prompt is empty: there is nothing to continue");
-  CheckSampling(options.sampling);
-  Generation result;
-  if (options.max_tokens <= 0) return result;
+  CheckGeneration(prompt, options);
+  Emitter emitter(options, tokenizer, on_token, session.context());
   Rng rng(options.seed);
-  Clock::time_point start = Clock::now();
   std::span<const float> logits = session.Forward(prompt, Logits::kLast);
   for (;;) {
-    const Token token = Next(logits, options.sampling, rng, session.position());
-    result.tokens.push_back(token);
-    if (result.tokens.size() == 1) {
-      result.prompt_seconds = SecondsSince(start);
-      start = Clock::now();
-    }
-    if (on_token && !on_token(token)) {
-      result.stop = StopReason::kCallback;
-      break;
-    }
-    if (!options.ignore_end && tokenizer.IsEndOfGeneration(token)) {
-      result.stop = StopReason::kEnd;
-      break;
-    }
-    if (static_cast<int>(result.tokens.size()) >= options.max_tokens) break;
-    if (session.position() == session.context()) {
-      result.stop = StopReason::kContext;
-      break;
-    }
+    CheckFinite(logits, static_cast<int>(logits.size()), session.position());
+    const Token token = Draw(Distribution(logits, options.sampling), rng);
+    if (!emitter.Emit(token, session.position())) return emitter.Finish();
     logits = session.Forward(std::span(&token, 1), Logits::kLast);
   }
-  result.decode_seconds = SecondsSince(start);
-  return result;
 }
 
 }  // namespace assay

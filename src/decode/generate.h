@@ -11,7 +11,7 @@ namespace assay {
 
 struct GenerateOptions {
   int max_tokens = 128;
-  SamplingOptions sampling;
+  SamplingOptions sampling = {};
   uint64_t seed = 0;
   bool ignore_end = false;  // go on after an end-of-generation token (benchmarks)
 };

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "decode/sampler.h"
+#include "engine/session.h"
+
+namespace assay {
+
+// Guesses at the tokens that follow a text.
+struct Draft {
+  std::vector<Token> tokens;
+  // The distribution that each token was drawn from, which the rejection step needs. Empty for greedy drafts and for
+  // drafters that just name a token (probability 1).
+  std::vector<std::vector<Candidate>> distributions;
+};
+
+// What speculative decoding asks for guesses: a model, the text itself, one day another machine.
+class Drafter {
+ public:
+  virtual ~Drafter() = default;
+
+  virtual std::string description() const = 0;
+
+  // Reads the prompt, so that the first Propose() is as quick as the later ones.
+  virtual void Prepare(std::span<const Token> prompt) = 0;
+
+  // Up to `count` guesses at what follows `text`, which starts with the prompt; between calls it may lose guesses that
+  // were refused and grow by what was taken. Fewer, even none, when the drafter is not sure. `sampling` is the
+  // target's; with a temperature the guesses are drawn with it, through `rng`.
+  virtual Draft Propose(std::span<const Token> text, int count, const SamplingOptions& sampling, Rng& rng) = 0;
+};
+
+struct ModelDrafterOptions {
+  int context = 0;  // as SessionOptions::context
+  CacheType cache = CacheType::kF16;
+  int max_draft = 32;            // the largest `count` that will be asked for
+  double min_probability = 0.0;  // stops before a guess that the draft model itself holds less likely
+};
+
+// Drafts with a smaller model of the same tokenizer (the caller checks that). The engine must outlive the drafter.
+std::unique_ptr<Drafter> MakeModelDrafter(Engine& engine, const ModelDrafterOptions& options);
+
+// Drafts by looking the last tokens up in the text before them and giving what followed there (prompt lookup, Saxena
+// 2023): of the longest match of at most `longest` tokens, the latest. Needs no model.
+std::unique_ptr<Drafter> MakeNgramDrafter(int longest = 4);
+
+}  // namespace assay

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <chrono>
+
+#include "decode/generate.h"
+
+namespace assay {
+
+// What both ways of generating share: taking a token into the result, telling the caller, and knowing when to stop.
+class Emitter {
+ public:
+  Emitter(const GenerateOptions& options, const Tokenizer& tokenizer, const OnToken& on_token, int context)
+      : options_(options), tokenizer_(tokenizer), on_token_(on_token), context_(context) {}
+
+  // Takes the token that follows `decoded` decoded tokens. False: it was the last one.
+  bool Emit(Token token, int decoded);
+
+  int left() const { return options_.max_tokens - static_cast<int>(result_.tokens.size()); }
+  Generation Finish();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  const GenerateOptions& options_;
+  const Tokenizer& tokenizer_;
+  const OnToken& on_token_;
+  int context_;
+  Generation result_;
+  Clock::time_point start_ = Clock::now();
+};
+
+// Throws kUsage for options or a prompt that cannot be generated from.
+void CheckGeneration(std::span<const Token> prompt, const GenerateOptions& options);
+
+// Throws kInvalid when logits [rows][vocab] hold no finite maximum in some row.
+void CheckFinite(std::span<const float> logits, int vocab, int position);
+
+}  // namespace assay

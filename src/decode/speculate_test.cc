@@ -1,0 +1,165 @@
+// Speculation on real models: the tokens of the target alone, whatever drafts, however long the draft.
+
+#include "decode/speculate.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace assay {
+namespace {
+
+const std::filesystem::path kModels = std::filesystem::path(ASSAY_SOURCE_DIR) / "models";
+
+struct Loaded {
+  explicit Loaded(const char* file, Backend& backend) : model(Model::Open(kModels / file)), engine(*model, backend) {}
+  std::unique_ptr<Model> model;
+  Engine engine;
+};
+
+class SpeculateTest : public testing::Test {
+ protected:
+  std::vector<Token> Prompt(const char* file, size_t offset, size_t bytes) const {
+    return target_.model->tokenizer->Encode(ReadFile(kModels / file).substr(offset, bytes), false);
+  }
+  const Tokenizer& tokenizer() const { return *target_.model->tokenizer; }
+
+  Generation Plain(std::span<const Token> prompt, const GenerateOptions& options, int context = 512) {
+    Session session(target_.engine, {.context = context});
+    return Generate(session, prompt, options, tokenizer(), {});
+  }
+
+  Generation Speculative(Drafter& drafter, std::span<const Token> prompt, const GenerateOptions& options,
+                         const SpeculationOptions& speculation, int context = 512) {
+    rounds_.clear();
+    Session session(target_.engine, {.context = context, .rollback = RollbackFor(speculation)});
+    return GenerateSpeculatively(session, drafter, prompt, options, speculation, tokenizer(), {}, rounds_);
+  }
+
+  std::unique_ptr<Backend> backend_ = MakeBackend("", 2);
+  Loaded target_{"tiny-qwen35.gguf", *backend_};
+  Loaded draft_{"tiny-qwen35-draft.gguf", *backend_};
+  std::vector<SpeculationRound> rounds_;
+};
+
+TEST_F(SpeculateTest, GivesTheTokensOfTheTargetAlone) {
+  const GenerateOptions options{.max_tokens = 60, .ignore_end = true};
+  for (const char* file : {"eval_prose.txt", "eval_code.txt", "eval_math.txt"}) {
+    const std::vector<Token> prompt = Prompt(file, 2000, 300);
+    const std::vector<Token> expected = Plain(prompt, options).tokens;
+    const std::unique_ptr<Drafter> drafters[] = {MakeModelDrafter(draft_.engine, {}),
+                                                 MakeModelDrafter(draft_.engine, {.min_probability = 0.5}),
+                                                 MakeModelDrafter(target_.engine, {}), MakeNgramDrafter()};
+    for (const auto& drafter : drafters) {
+      for (const int k : {1, 2, 4, 8, 16, 32}) {
+        EXPECT_EQ(Speculative(*drafter, prompt, options, {.draft_length = k}).tokens, expected)
+            << file << ", " << drafter->description() << ", k " << k;
+      }
+      EXPECT_EQ(Speculative(*drafter, prompt, options, {.draft_length = 16, .adaptive = true}).tokens, expected)
+          << file << ", " << drafter->description() << ", adaptive";
+    }
+  }
+}
+
+TEST_F(SpeculateTest, ATargetThatDraftsForItselfIsAlwaysRight) {
+  const auto drafter = MakeModelDrafter(target_.engine, {});
+  Speculative(*drafter, Prompt("eval_prose.txt", 500, 200), {.max_tokens = 61, .ignore_end = true},
+              {.draft_length = 4});
+  ASSERT_EQ(rounds_.size(), 12U);  // 60 tokens after the first, five a round
+  for (const SpeculationRound& round : rounds_) EXPECT_EQ(round.accepted, round.drafted);
+}
+
+// The same rounds by brute force: both models decode the whole prefix anew for each token, nothing is rolled back.
+TEST_F(SpeculateTest, AcceptanceEqualsThatOfARecomputationFromScratch) {
+  constexpr int kLength = 4;
+  constexpr int kTokens = 40;
+  const std::vector<Token> prompt = Prompt("eval_code.txt", 1000, 200);
+  const auto drafter = MakeModelDrafter(draft_.engine, {});
+  const Generation fast =
+      Speculative(*drafter, prompt, {.max_tokens = kTokens, .ignore_end = true}, {.draft_length = kLength});
+  const auto greedy = [](Engine& engine, std::span<const Token> text) {
+    Session session(engine, {.context = 512});
+    return Greedy(session.Forward(text, Logits::kLast));
+  };
+  std::vector<Token> text = prompt;
+  text.push_back(greedy(target_.engine, text));
+  for (size_t r = 0; r < rounds_.size(); ++r) {
+    std::vector<Token> drafted = text;
+    for (int i = 0; i < rounds_[r].drafted; ++i) drafted.push_back(greedy(draft_.engine, drafted));
+    int accepted = 0;
+    for (;; ++accepted) {
+      const Token own = greedy(target_.engine, text);
+      const size_t place = text.size();
+      text.push_back(own);
+      if (accepted == rounds_[r].drafted || drafted[place] != own) break;
+    }
+    ASSERT_EQ(rounds_[r].accepted, accepted) << "round " << r;
+  }
+  text.resize(prompt.size() + kTokens);
+  EXPECT_EQ(std::vector<Token>(text.begin() + static_cast<int64_t>(prompt.size()), text.end()), fast.tokens);
+}
+
+TEST_F(SpeculateTest, EndsAtTheContextsLimitAsTheTargetAloneDoes) {
+  const std::vector<Token> prompt = Prompt("eval_prose.txt", 500, 200);
+  const auto drafter = MakeModelDrafter(draft_.engine, {.context = 512});
+  for (int extra = 1; extra < 8; ++extra) {
+    const int context = static_cast<int>(prompt.size()) + extra;
+    const GenerateOptions options{.max_tokens = 100, .ignore_end = true};
+    const Generation expected = Plain(prompt, options, context);
+    const Generation found = Speculative(*drafter, prompt, options, {.draft_length = 4}, context);
+    EXPECT_EQ(expected.stop, StopReason::kContext);
+    EXPECT_EQ(found.stop, StopReason::kContext);
+    EXPECT_EQ(found.tokens, expected.tokens);
+  }
+}
+
+TEST_F(SpeculateTest, ADraftModelWithASmallerContextStopsHelpingNotWorking) {
+  const std::vector<Token> prompt = Prompt("eval_prose.txt", 500, 200);
+  const auto drafter = MakeModelDrafter(draft_.engine, {.context = static_cast<int>(prompt.size()) + 10});
+  const GenerateOptions options{.max_tokens = 40, .ignore_end = true};
+  EXPECT_EQ(Speculative(*drafter, prompt, options, {.draft_length = 4}).tokens, Plain(prompt, options).tokens);
+}
+
+TEST_F(SpeculateTest, SamplingIsReproducibleAndStopsWhenToldTo) {
+  const std::vector<Token> prompt = Prompt("eval_prose.txt", 500, 200);
+  const auto drafter = MakeModelDrafter(draft_.engine, {});
+  const GenerateOptions options{
+      .max_tokens = 30, .sampling = {.temperature = 0.8F, .top_k = 40, .top_p = 0.95F}, .seed = 3, .ignore_end = true};
+  const std::vector<Token> first = Speculative(*drafter, prompt, options, {.draft_length = 4}).tokens;
+  EXPECT_EQ(first.size(), 30U);
+  EXPECT_EQ(Speculative(*drafter, prompt, options, {.draft_length = 4}).tokens, first);
+  Session session(target_.engine, {.context = 512, .rollback = 5});
+  int calls = 0;
+  const Generation stopped = GenerateSpeculatively(
+      session, *drafter, prompt, options, {.draft_length = 4}, tokenizer(), [&](Token) { return ++calls < 7; },
+      rounds_);
+  EXPECT_EQ(stopped.tokens.size(), 7U);
+  EXPECT_EQ(stopped.stop, StopReason::kCallback);
+}
+
+TEST_F(SpeculateTest, RefusesDraftLengthsOutOfRangeAndEmptyPrompts) {
+  const auto drafter = MakeNgramDrafter();
+  const std::vector<Token> prompt = {1, 2, 3};
+  EXPECT_THROW(Speculative(*drafter, prompt, {}, {.draft_length = 0}), Error);
+  EXPECT_THROW(Speculative(*drafter, prompt, {}, {.draft_length = 33}), Error);
+  EXPECT_THROW(Speculative(*drafter, {}, {}, {.draft_length = 4}), Error);
+}
+
+TEST(NgramDrafter, ContinuesTheLatestOccurrenceOfTheLongestMatch) {
+  const auto drafter = MakeNgramDrafter(2);
+  Rng rng(1);
+  const std::vector<Token> text = {5, 1, 2, 7, 8, 1, 2, 9, 4, 1, 2};
+  EXPECT_EQ(drafter->Propose(text, 3, {}, rng).tokens, (std::vector<Token>{9, 4, 1}));
+  const std::vector<Token> shorter = {3, 6, 4, 9, 6};
+  EXPECT_EQ(drafter->Propose(shorter, 8, {}, rng).tokens, (std::vector<Token>{4, 9, 6}));
+  const std::vector<Token> fresh = {1, 2, 3};
+  EXPECT_TRUE(drafter->Propose(fresh, 4, {}, rng).tokens.empty());
+}
+
+}  // namespace
+}  // namespace assay
