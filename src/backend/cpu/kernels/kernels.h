@@ -3,12 +3,139 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backend/cpu/kernels/layout.h"
+
 // What an instruction set offers, as plain function pointers. This header and what it includes are read by sources that
 // are compiled with instruction-set flags: plain declarations only.
 namespace assay::cpu {
 
+// Products of one or more neighbouring panels with a tile of tokens.
+struct DotArgs {
+  const uint8_t* panel = nullptr;
+  int64_t panel_bytes = 0;
+  int64_t records = 0;
+  const uint8_t* x = nullptr;     // codes (or floats) of the tile's first token
+  int64_t x_stride = 0;           // bytes from token to token
+  const uint8_t* meta = nullptr;  // OffsetMeta, MinimumMeta or float scales
+  int64_t meta_stride = 0;
+  float* out = nullptr;  // of the first row of the panel and the first token
+  int64_t out_stride = 0;
+  int rows = kPanelRows;  // that exist, of all panels of the call
+};
+using DotFunction = void (*)(const DotArgs& args);
+
+constexpr int kLargestTile = 8;
+
+struct PackingKernels {
+  Encoding encoding;  // for up to max_tile tokens, and beyond unless there is long_encoding
+  int panels[kLargestTile];
+  DotFunction tile[kLargestTile];    // [tokens - 1]: `panels` panels at once
+  DotFunction single[kLargestTile];  // one panel
+  // For large batches: a panel unpacked once into plain codes and scales, and the same products of that.
+  Encoding long_encoding;
+  int blocks;  // of 32 columns in a record; 0: a record is one column
+  int64_t expanded_block_bytes;
+  void (*expand)(const uint8_t* panel, int64_t records, uint8_t* out);
+  DotFunction expanded[kLargestTile];
+};
+
+// Where the codes of one token go. Null where not wanted.
+struct EncodeArgs {
+  const float* x = nullptr;
+  int64_t columns = 0;  // the columns beyond, up to a multiple of 64, get zero codes
+  int8_t* codes = nullptr;
+  OffsetMeta* offset32 = nullptr;
+  MinimumMeta* minimum32 = nullptr;
+  OffsetMeta* offset16 = nullptr;
+  MinimumMeta* minimum16 = nullptr;
+};
+
+constexpr int kMostConvTaps = 8;
+
+struct ConvArgs {
+  const float* inputs = nullptr;  // [window - 1 + tokens][channels]
+  const float* weight = nullptr;  // [channels][window]
+  int tokens = 0, channels = 0, window = 0;
+  float* out = nullptr;
+};
+
+// Attention of `heads` neighbouring query heads that share a key-value head, for `tokens` tokens from position `first`.
+struct AttendArgs {
+  const float* queries = nullptr;
+  int64_t query_stride = 0;  // floats from token to token; heads are head_dim apart
+  int heads = 0, tokens = 0, first = 0, head_dim = 0;
+  const uint8_t* keys = nullptr;  // of the key-value head, cell 0
+  const uint8_t* values = nullptr;
+  int64_t cell_bytes = 0;  // from cell to cell
+  int cells = 0;
+  bool half = false;
+  float scale = 1.0F;
+  int window = 0;
+  float* out = nullptr;
+  int64_t out_stride = 0;
+  float* scratch = nullptr;  // AttendScratch floats
+};
+
+// Scores of one query over `span` positions, its factor, and room to a multiple of 16.
+constexpr int AttendScoreStride(int span) { return (span + 16) / 16 * 16; }
+constexpr int64_t AttendScratch(int heads, int tokens, int span, int head_dim) {
+  const int64_t padded = (head_dim + 15) / 16 * 16;
+  return int64_t{heads} * tokens * (AttendScoreStride(span) + padded) + 16 * padded;
+}
+
+constexpr int kMostStateVectors = 32;  // of 16 floats: head_dim up to 512
+
+// One value head of the gated delta rule.
+struct DeltaArgs {
+  const float* queries = nullptr;  // normalised, [tokens][head_dim]
+  const float* keys = nullptr;
+  int64_t key_stride = 0;  // floats, of queries and keys
+  const float* values = nullptr;
+  int64_t value_stride = 0;
+  const float* decays = nullptr;
+  const float* betas = nullptr;
+  int64_t gate_stride = 0;
+  float* state = nullptr;  // [head_dim][head_dim]
+  int tokens = 0, head_dim = 0;
+  float out_scale = 1.0F;
+  float* out = nullptr;
+  int64_t out_stride = 0;
+  // Given a log, the head's steps (key[d], delta[d], decay): `pending` of them are applied first, the deltas of the
+  // batch are written behind them, and the state is not.
+  float* steps = nullptr;
+  int64_t step_stride = 0;
+  int pending = 0;
+};
+
+struct ReplayArgs {
+  const float* steps = nullptr;  // of one head: key[d], delta[d], decay
+  int64_t step_stride = 0;
+  float* state = nullptr;
+  int tokens = 0, head_dim = 0;
+};
+
 struct KernelTable {
   const char* name;
+  int max_tile;  // tokens
+
+  PackingKernels packings[kPackings];  // by Packing
+  void (*encode)(const EncodeArgs& args);
+  void (*encode_shorts)(const float* x, int64_t columns, int16_t* codes, float* scales);
+
+  // Element by element, or one row.
+  void (*rms_norm)(const float* in, const float* weight, float eps, int width, float* out);
+  void (*l2_norm)(const float* in, float eps, int width, float* out);
+  void (*silu_product)(const float* gate, const float* up, int64_t count, float* out);
+  void (*gelu_product)(const float* gate, const float* up, int64_t count, float* out);
+  void (*sigmoid_product)(float* x, const float* gate, int64_t count);        // x *= sigmoid(gate)
+  void (*add_scaled)(float factor, const float* y, int64_t count, float* x);  // x += factor * y
+  float (*sum_of_products)(const float* a, const float* b, int64_t count);
+  void (*to_half)(const float* in, int64_t count, uint8_t* out);
+  void (*conv_silu)(const ConvArgs& args, int first_channel, int last_channel);
+
+  void (*attend)(const AttendArgs& args);
+  void (*delta)(const DeltaArgs& args, int first_row, int last_row);
+  void (*replay)(const ReplayArgs& args, int first_row, int last_row);
 
   // Probes: each runs `rounds` rounds in registers and returns the operations done (a multiply-add counts two).
   double (*int8_loop)(int64_t rounds);

@@ -110,6 +110,7 @@ inline void StoreSaturatedShorts(int16_t* p, Ints a) {
   StoreRegister(p, _mm256_set_m128i(SaturateToShorts(a.hi), SaturateToShorts(a.lo)));
 }
 inline Ints AddInts(Ints a, Ints b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
+inline Ints SubInts(Ints a, Ints b) { return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
 inline Ints AndInts(Ints a, Ints b) { return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)}; }
 inline Ints OrInts(Ints a, Ints b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
 inline Ints MaxInts(Ints a, Ints b) { return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)}; }
@@ -138,6 +139,17 @@ inline Ints RoundToInts(Floats a) { return {_mm256_cvtps_epi32(a.lo), _mm256_cvt
 inline Floats BitsToFloats(Ints a) { return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)}; }
 inline Ints FloatBits(Floats a) { return {_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)}; }
 
+inline Floats LoadFloats(const uint8_t* p) {
+  return {_mm256_castsi256_ps(LoadRegister(p)), _mm256_castsi256_ps(LoadRegister(p + 32))};
+}
+inline void StoreFloats(uint8_t* p, Floats a) {
+  StoreRegister(p, _mm256_castps_si256(a.lo));
+  StoreRegister(p + 32, _mm256_castps_si256(a.hi));
+}
+inline void StoreShorts(uint8_t* p, Ints a) {
+  StoreRegister(p, a.lo);
+  StoreRegister(p + 32, a.hi);
+}
 inline Bytes LoadBytes(const void* p) {
   const auto* bytes = static_cast<const uint8_t*>(p);
   return {LoadRegister(bytes), LoadRegister(bytes + 32)};

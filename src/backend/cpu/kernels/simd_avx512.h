@@ -74,6 +74,7 @@ inline void StoreSaturatedShorts(int16_t* p, Ints a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtsepi32_epi16(a.v));
 }
 inline Ints AddInts(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline Ints SubInts(Ints a, Ints b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 inline Ints AndInts(Ints a, Ints b) { return {_mm512_and_si512(a.v, b.v)}; }
 inline Ints OrInts(Ints a, Ints b) { return {_mm512_or_si512(a.v, b.v)}; }
 inline Ints MaxInts(Ints a, Ints b) { return {_mm512_max_epi32(a.v, b.v)}; }
@@ -92,6 +93,9 @@ inline Ints RoundToInts(Floats a) { return {_mm512_cvtps_epi32(a.v)}; }
 inline Floats BitsToFloats(Ints a) { return {_mm512_castsi512_ps(a.v)}; }
 inline Ints FloatBits(Floats a) { return {_mm512_castps_si512(a.v)}; }
 
+inline Floats LoadFloats(const uint8_t* p) { return {_mm512_loadu_ps(p)}; }
+inline void StoreFloats(uint8_t* p, Floats a) { _mm512_storeu_ps(p, a.v); }
+inline void StoreShorts(uint8_t* p, Ints a) { _mm512_storeu_si512(p, a.v); }
 inline Bytes LoadBytes(const void* p) { return {_mm512_loadu_si512(p)}; }
 inline void StoreBytes(void* p, Bytes a) { _mm512_storeu_si512(p, a.v); }
 inline Bytes AndBytes(Bytes a, uint8_t mask) {

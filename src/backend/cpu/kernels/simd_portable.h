@@ -137,6 +137,9 @@ inline int32_t WrapAdd(int32_t a, int32_t b) {
 inline Ints AddInts(Ints a, Ints b) {
   return MapInts([&](int i) { return WrapAdd(a.v[i], b.v[i]); });
 }
+inline Ints SubInts(Ints a, Ints b) {
+  return MapInts([&](int i) { return WrapAdd(a.v[i], -b.v[i]); });
+}
 inline Ints AndInts(Ints a, Ints b) {
   return MapInts([&](int i) { return a.v[i] & b.v[i]; });
 }
@@ -182,6 +185,11 @@ inline Ints FloatBits(Floats a) {
   return out;
 }
 
+inline Floats LoadFloats(const uint8_t* p) {
+  return MapFloats([p](int i) { return LoadAs<float>(p, i); });
+}
+inline void StoreFloats(uint8_t* p, Floats a) { __builtin_memcpy(p, a.v, sizeof(a.v)); }
+inline void StoreShorts(uint8_t* p, Ints a) { __builtin_memcpy(p, a.v, sizeof(a.v)); }
 inline Bytes LoadBytes(const void* p) {
   Bytes out;
   __builtin_memcpy(out.v, p, sizeof(out.v));

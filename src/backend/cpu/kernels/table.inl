@@ -5,6 +5,22 @@ namespace assay::cpu::ASSAY_ISA {
 inline KernelTable MakeTable() {
   KernelTable table = {};
   table.name = kIsaName;
+  table.max_tile = kMaxTile;
+  FillPackings(table.packings);
+  table.encode = &Encode;
+  table.encode_shorts = &EncodeShorts;
+  table.rms_norm = &RmsNorm;
+  table.l2_norm = &L2Norm;
+  table.silu_product = &SiluProduct;
+  table.gelu_product = &GeluProduct;
+  table.sigmoid_product = &SigmoidProduct;
+  table.add_scaled = &AddScaled;
+  table.sum_of_products = &SumOfProducts;
+  table.to_half = &ToHalf;
+  table.conv_silu = &ConvSilu;
+  table.attend = &Attend;
+  table.delta = &Delta;
+  table.replay = &Replay;
   table.int8_loop = &Int8Loop;
   table.fma_loop = &FmaLoop;
   table.read_all = &ReadAll;

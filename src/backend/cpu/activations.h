@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+
+#include "backend/cpu/aligned.h"
+#include "backend/cpu/kernels/kernels.h"
+#include "base/thread_pool.h"
+
+namespace assay::cpu {
+
+// The set of encodings that a call needs.
+class EncodingSet {
+ public:
+  void Add(Encoding encoding) { bits_ |= 1U << static_cast<unsigned>(encoding); }
+  bool Has(Encoding encoding) const { return (bits_ >> static_cast<unsigned>(encoding) & 1U) != 0; }
+
+ private:
+  unsigned bits_ = 0;
+};
+
+// A batch of activations, encoded once for all weights that they meet.
+class Activations {
+ public:
+  // Encodes; `x` [tokens][columns] must stay until the products are done. Memory is kept from call to call.
+  void Encode(const KernelTable& kernels, ThreadPool& pool, const float* x, int tokens, int64_t columns,
+              EncodingSet wanted);
+  // The rows of another batch that `rows` names, encoded as they are there.
+  void Gather(const Activations& from, const int32_t* rows, int count);
+
+  // Sets the activations' side of a product that starts at token `first`.
+  void Fill(Encoding encoding, int64_t first, DotArgs& args) const;
+
+ private:
+  // A kind of data: [tokens][stride] bytes.
+  struct Plane {
+    AlignedBytes bytes;
+    int64_t stride = 0;  // 0: not wanted
+    uint8_t* row(int64_t token) { return bytes.data() + token * stride; }
+    const uint8_t* row(int64_t token) const { return bytes.data() + token * stride; }
+  };
+  Plane& MetaOf(Encoding encoding) { return meta_[static_cast<int>(encoding)]; }
+  const Plane& MetaOf(Encoding encoding) const { return meta_[static_cast<int>(encoding)]; }
+  void Shape(Plane& plane, int64_t stride, int64_t tokens);
+
+  const float* floats_ = nullptr;
+  int64_t columns_ = 0;
+  Plane copied_floats_;  // of Gather
+  Plane codes_, shorts_;
+  Plane meta_[kEncodings];
+};
+
+}  // namespace assay::cpu

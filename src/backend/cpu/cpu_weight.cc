@@ -1,0 +1,44 @@
+#include "backend/cpu/cpu_weight.h"
+
+#include <algorithm>
+
+#include "backend/cpu/pack.h"
+#include "base/error.h"
+
+namespace assay::cpu {
+
+CpuWeight::CpuWeight(const WeightSource& source, ThreadPool& pool)
+    : packing_(PackingOf(source.format)), traits_(&TraitsOf(source.format)), source_(source.data.data()) {
+  format = source.format;
+  rows = source.rows;
+  columns = source.columns;
+  experts = source.experts;
+  if (columns % traits_->block_size != 0) {
+    Fail(ErrorKind::kBadFile, "tensor {}: rows of {} values are no multiple of the {} of a {} block", source.name,
+         columns, traits_->block_size, traits_->name);
+  }
+  const uint64_t row_bytes = BytesOf(*traits_, static_cast<uint64_t>(columns));
+  const uint64_t expected = row_bytes * static_cast<uint64_t>(rows * experts);
+  if (source.data.size() != expected) {
+    Fail(ErrorKind::kBadFile, "tensor {}: {} bytes of data, {} expected", source.name, source.data.size(), expected);
+  }
+  const PackedShape shape = ShapeOf(packing_, columns);
+  panels_ = (rows + kPanelRows - 1) / kPanelRows;
+  records_ = shape.records;
+  panel_bytes_ = shape.records * shape.record_bytes;
+  packed_ = AlignedBytes(static_cast<size_t>(experts * panels_ * panel_bytes_));
+  pool.ParallelFor(experts * panels_, [&](int64_t i) {
+    const int64_t expert = i / panels_;
+    const int64_t first = i % panels_ * kPanelRows;
+    const auto count = static_cast<int>(std::min<int64_t>(kPanelRows, rows - first));
+    const uint8_t* data = source_ + static_cast<uint64_t>(expert * rows + first) * row_bytes;
+    PackPanel(packing_, data, row_bytes, count, columns, packed_.data() + i * panel_bytes_);
+  });
+}
+
+void CpuWeight::DecodeRow(int64_t row, float* out) const {
+  const uint64_t row_bytes = BytesOf(*traits_, static_cast<uint64_t>(columns));
+  traits_->decode(source_ + static_cast<uint64_t>(row) * row_bytes, out, columns);
+}
+
+}  // namespace assay::cpu

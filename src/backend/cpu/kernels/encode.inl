@@ -1,0 +1,70 @@
+// Activations as integers, in blocks of 32 with a float32 scale.
+
+namespace assay::cpu::ASSAY_ISA {
+
+// Blocks whose values are all below this (or are all zero) become zeros: their inverse scale would overflow.
+constexpr float kLeastScaled = 1e-30F;
+constexpr int32_t kInfinityBits = 0x7F800000;
+
+inline float FloatOf(int32_t bits) {
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+// The largest magnitude. As integers the bits of NaN are above those of infinity, so that neither gets lost.
+inline float LargestMagnitude(Floats a, Floats b) {
+  const Ints mask = SetInts(0x7FFFFFFF);
+  return FloatOf(LargestInt(MaxInts(AndInts(FloatBits(a), mask), AndInts(FloatBits(b), mask))));
+}
+
+struct BlockCodes {
+  Ints first, second;
+  float scale;
+};
+
+// Codes of at most `most` in magnitude. A block with a NaN or an infinity gets the scale NaN: its products show it.
+inline BlockCodes EncodeBlock(Floats a, Floats b, float scale) {
+  if (!(scale <= 3e38F)) return {SetInts(0), SetInts(0), FloatOf(kInfinityBits | 0x400000)};
+  if (scale < kLeastScaled) return {SetInts(0), SetInts(0), 0.0F};
+  const Floats inverse = Set(1.0F / scale);
+  return {RoundToInts(Mul(a, inverse)), RoundToInts(Mul(b, inverse)), scale};
+}
+
+inline void Encode(const EncodeArgs& args) {
+  const int64_t blocks = (args.columns + 63) / 64 * 2;
+  for (int64_t i = 0; i < blocks; ++i) {
+    const int64_t left = args.columns - i * kBlockColumns;
+    const float* x = args.x + i * kBlockColumns;
+    const Floats a = left >= 16 ? Load(x) : left > 0 ? LoadPart(x, static_cast<int>(left)) : Zero();
+    const Floats b = left >= 32 ? Load(x + 16) : left > 16 ? LoadPart(x + 16, static_cast<int>(left) - 16) : Zero();
+    const BlockCodes codes = EncodeBlock(a, b, LargestMagnitude(a, b) / 127.0F);
+    StoreSaturatedBytes(args.codes + i * kBlockColumns, codes.first);
+    StoreSaturatedBytes(args.codes + i * kBlockColumns + 16, codes.second);
+    const int32_t first = SumInts(codes.first);
+    const int32_t second = SumInts(codes.second);
+    const float scale = codes.scale;
+    if (args.offset32 != nullptr) args.offset32[i] = {scale, {-(first + second), 0}};
+    if (args.minimum32 != nullptr) args.minimum32[i] = {scale, {scale * static_cast<float>(first + second), 0.0F}};
+    if (args.offset16 != nullptr) args.offset16[i] = {scale, {-first, -second}};
+    if (args.minimum16 != nullptr) {
+      args.minimum16[i] = {scale, {scale * static_cast<float>(first), scale * static_cast<float>(second)}};
+    }
+  }
+}
+
+inline void EncodeShorts(const float* x, int64_t columns, int16_t* codes, float* scales) {
+  const int64_t blocks = (columns + kBlockColumns - 1) / kBlockColumns;
+  for (int64_t i = 0; i < blocks; ++i, x += kBlockColumns, codes += kBlockColumns) {
+    const int64_t left = columns - i * kBlockColumns;
+    const Floats a = left >= 16 ? Load(x) : LoadPart(x, static_cast<int>(left));
+    const Floats b = left >= 32 ? Load(x + 16) : left > 16 ? LoadPart(x + 16, static_cast<int>(left) - 16) : Zero();
+    const float norm = __builtin_sqrtf(Sum(Fma(a, a, Mul(b, b))));
+    const BlockCodes block = EncodeBlock(a, b, ShortScale(norm, LargestMagnitude(a, b)));
+    StoreSaturatedShorts(codes, block.first);
+    StoreSaturatedShorts(codes + 16, block.second);
+    scales[i] = block.scale;
+  }
+}
+
+}  // namespace assay::cpu::ASSAY_ISA

@@ -1,0 +1,132 @@
+// Everything but products: norms, activations, convolution. Element by element, or with a fixed order of additions.
+
+namespace assay::cpu::ASSAY_ISA {
+
+// Calls body(offset, lanes) over `count` values, the last time with less than 16 lanes perhaps.
+template <typename Body>
+__attribute__((always_inline)) inline void ForLanes(int64_t count, const Body& body) {
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) body(i, 16);
+  if (i < count) body(i, static_cast<int>(count - i));
+}
+
+inline Floats LoadLanes(const float* p, int lanes) { return lanes == 16 ? Load(p) : LoadPart(p, lanes); }
+inline void StoreLanes(float* p, Floats a, int lanes) { lanes == 16 ? Store(p, a) : StorePart(p, a, lanes); }
+
+// e^x to about one unit in the last place: x = n ln 2 + r with |r| <= ln 2 / 2, the Taylor series of e^r to r^7 (its
+// remainder is below 2^-27), and 2^n in two factors so that results below the normal range are right too.
+inline Floats Exp(Floats x) {
+  x = Min(Set(89.0F), Max(Set(-104.0F), x));
+  const Ints n = RoundToInts(Mul(x, Set(1.44269504F)));
+  const Floats whole = ToFloats(n);
+  // ln 2 as a sum of a number of few bits, whose multiples are exact, and the rest.
+  Floats r = Fma(whole, Set(-0.693359375F), x);
+  r = Fma(whole, Set(2.12194440e-4F), r);
+  Floats series = Set(1.0F / 5040);
+  series = Fma(series, r, Set(1.0F / 720));
+  series = Fma(series, r, Set(1.0F / 120));
+  series = Fma(series, r, Set(1.0F / 24));
+  series = Fma(series, r, Set(1.0F / 6));
+  series = Fma(series, r, Set(0.5F));
+  series = Fma(series, r, Set(1.0F));
+  series = Fma(series, r, Set(1.0F));
+  const Ints half = ShiftRight<1>(n);
+  const Ints rest = SubInts(n, half);
+  const auto power = [](Ints exponent) { return BitsToFloats(ShiftLeft<23>(AddInts(exponent, SetInts(127)))); };
+  return Mul(Mul(series, power(half)), power(rest));
+}
+
+inline Floats Sigmoid(Floats x) { return Div(Set(1.0F), Add(Set(1.0F), Exp(Sub(Zero(), x)))); }
+inline Floats Silu(Floats x) { return Div(x, Add(Set(1.0F), Exp(Sub(Zero(), x)))); }
+
+// x/2 (1 + tanh u) with u = sqrt(2/pi) (x + 0.044715 x^3), which is x sigmoid(2u).
+inline Floats GeluTanh(Floats x) {
+  const Floats cubic = Fma(Mul(Mul(x, x), Set(0.044715F)), x, x);
+  return Mul(x, Sigmoid(Mul(cubic, Set(1.59576912F))));
+}
+
+inline float SumOfProducts(const float* a, const float* b, int64_t count) {
+  Floats even = Zero(), odd = Zero();
+  int64_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    even = Fma(Load(a + i), Load(b + i), even);
+    odd = Fma(Load(a + i + 16), Load(b + i + 16), odd);
+  }
+  ForLanes(count - i, [&](int64_t at, int lanes) {
+    even = Fma(LoadLanes(a + i + at, lanes), LoadLanes(b + i + at, lanes), even);
+  });
+  return Sum(Add(even, odd));
+}
+
+inline void RmsNorm(const float* in, const float* weight, float eps, int width, float* out) {
+  const float mean = SumOfProducts(in, in, width) / static_cast<float>(width);
+  const Floats factor = Set(1.0F / __builtin_sqrtf(mean + eps));
+  ForLanes(width, [&](int64_t i, int lanes) {
+    StoreLanes(out + i, Mul(Mul(LoadLanes(in + i, lanes), factor), LoadLanes(weight + i, lanes)), lanes);
+  });
+}
+
+inline void L2Norm(const float* in, float eps, int width, float* out) {
+  const float norm = __builtin_sqrtf(SumOfProducts(in, in, width));
+  const Floats factor = Set(1.0F / (norm > eps ? norm : eps));
+  ForLanes(width, [&](int64_t i, int lanes) { StoreLanes(out + i, Mul(LoadLanes(in + i, lanes), factor), lanes); });
+}
+
+inline void SiluProduct(const float* gate, const float* up, int64_t count, float* out) {
+  ForLanes(count, [&](int64_t i, int lanes) {
+    StoreLanes(out + i, Mul(Silu(LoadLanes(gate + i, lanes)), LoadLanes(up + i, lanes)), lanes);
+  });
+}
+
+inline void GeluProduct(const float* gate, const float* up, int64_t count, float* out) {
+  ForLanes(count, [&](int64_t i, int lanes) {
+    StoreLanes(out + i, Mul(GeluTanh(LoadLanes(gate + i, lanes)), LoadLanes(up + i, lanes)), lanes);
+  });
+}
+
+inline void SigmoidProduct(float* x, const float* gate, int64_t count) {
+  ForLanes(count, [&](int64_t i, int lanes) {
+    StoreLanes(x + i, Mul(LoadLanes(x + i, lanes), Sigmoid(LoadLanes(gate + i, lanes))), lanes);
+  });
+}
+
+inline void AddScaled(float factor, const float* y, int64_t count, float* x) {
+  const Floats factors = Set(factor);
+  ForLanes(count, [&](int64_t i, int lanes) {
+    StoreLanes(x + i, Fma(factors, LoadLanes(y + i, lanes), LoadLanes(x + i, lanes)), lanes);
+  });
+}
+
+inline void ToHalf(const float* in, int64_t count, uint8_t* out) {
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) StoreHalf(out + 2 * i, Load(in + i));
+  if (i < count) {
+    uint8_t last[32];
+    StoreHalf(last, LoadPart(in + i, static_cast<int>(count - i)));
+    __builtin_memcpy(out + 2 * i, last, static_cast<size_t>(2 * (count - i)));
+  }
+}
+
+// A group of up to 16 channels, all tokens.
+inline void ConvSiluGroup(const ConvArgs& args, int first, int lanes) {
+  float taps[kMostConvTaps][16] = {};
+  for (int lane = 0; lane < lanes; ++lane) {
+    for (int w = 0; w < args.window; ++w) taps[w][lane] = args.weight[(first + lane) * args.window + w];
+  }
+  Floats taps_by_lane[kMostConvTaps];
+  for (int w = 0; w < args.window; ++w) taps_by_lane[w] = Load(taps[w]);
+  for (int t = 0; t < args.tokens; ++t) {
+    const float* in = args.inputs + static_cast<int64_t>(t) * args.channels + first;
+    Floats sum = Zero();
+    for (int w = 0; w < args.window; ++w, in += args.channels) sum = Fma(taps_by_lane[w], LoadLanes(in, lanes), sum);
+    StoreLanes(args.out + static_cast<int64_t>(t) * args.channels + first, Silu(sum), lanes);
+  }
+}
+
+inline void ConvSilu(const ConvArgs& args, int first_channel, int last_channel) {
+  for (int c = first_channel; c < last_channel; c += 16) {
+    ConvSiluGroup(args, c, last_channel - c < 16 ? last_channel - c : 16);
+  }
+}
+
+}  // namespace assay::cpu::ASSAY_ISA

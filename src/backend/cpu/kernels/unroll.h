@@ -1,0 +1,19 @@
+#pragma once
+
+// Loops whose index is a constant in the body. Nothing of the standard library: see kernels.h.
+namespace assay::cpu {
+
+template <int kValue>
+struct Constant {
+  static constexpr int value = kValue;
+};
+
+template <int kCount, int kFirst = 0, typename Body>
+__attribute__((always_inline)) inline void Unroll(const Body& body) {
+  if constexpr (kFirst < kCount) {
+    body(Constant<kFirst>());
+    Unroll<kCount, kFirst + 1>(body);
+  }
+}
+
+}  // namespace assay::cpu

@@ -1,0 +1,269 @@
+#include "backend/cpu/pack.h"
+
+#include <cstring>
+
+#include "base/error.h"
+
+namespace assay::cpu {
+namespace {
+
+// What the header of a packed record holds.
+enum class Header { kNone, kHalves, kHalvesMinima, kSuper32, kSuper16, kSuper16Minima };
+
+// A block of a file taken apart: codes as the kernels want them (unsigned), scales as the file has them.
+struct Parts {
+  uint8_t codes[256] = {};
+  uint8_t d[2] = {};     // half precision
+  uint8_t dmin[2] = {};  // half precision: dmin, or the minimum itself
+  uint8_t scales[16] = {};
+  uint8_t minima[8] = {};
+};
+
+// ---- The blocks of the files, as every GGUF reader knows them.
+
+void Nibbles(const uint8_t* packed, int count, uint8_t* low, uint8_t* high) {
+  for (int i = 0; i < count; ++i) {
+    low[i] = packed[i] & 0x0FU;
+    high[i] = packed[i] >> 4;
+  }
+}
+
+void TakeQ8_0(const uint8_t* block, Parts& parts) {
+  std::memcpy(parts.d, block, 2);
+  for (int i = 0; i < 32; ++i) parts.codes[i] = block[2 + i] ^ 0x80U;  // plus 128
+}
+
+void TakeQ4_0(const uint8_t* block, Parts& parts) {
+  std::memcpy(parts.d, block, 2);
+  Nibbles(block + 2, 16, parts.codes, parts.codes + 16);
+}
+
+void TakeQ4_1(const uint8_t* block, Parts& parts) {
+  std::memcpy(parts.d, block, 2);
+  std::memcpy(parts.dmin, block + 2, 2);
+  Nibbles(block + 4, 16, parts.codes, parts.codes + 16);
+}
+
+// Bit i of four bytes is bit 4 of code i.
+void FifthBits(const uint8_t* bits, uint8_t* codes) {
+  for (int i = 0; i < 32; ++i) codes[i] |= static_cast<uint8_t>((bits[i / 8] >> (i % 8) & 1U) << 4);
+}
+
+void TakeQ5_0(const uint8_t* block, Parts& parts) {
+  std::memcpy(parts.d, block, 2);
+  Nibbles(block + 6, 16, parts.codes, parts.codes + 16);
+  FifthBits(block + 2, parts.codes);
+}
+
+void TakeQ5_1(const uint8_t* block, Parts& parts) {
+  std::memcpy(parts.d, block, 2);
+  std::memcpy(parts.dmin, block + 2, 2);
+  Nibbles(block + 8, 16, parts.codes, parts.codes + 16);
+  FifthBits(block + 4, parts.codes);
+}
+
+void TakeQ2_K(const uint8_t* block, Parts& parts) {
+  std::memcpy(parts.scales, block, 16);  // a scale and a minimum in each byte
+  const uint8_t* codes = block + 16;
+  for (int i = 0; i < 256; ++i) {
+    const int half = i / 128, shift = i % 128 / 32 * 2, at = i % 32;
+    parts.codes[i] = codes[32 * half + at] >> shift & 3U;
+  }
+  std::memcpy(parts.d, block + 80, 2);
+  std::memcpy(parts.dmin, block + 82, 2);
+}
+
+void TakeQ3_K(const uint8_t* block, Parts& parts) {
+  const uint8_t *high = block, *low = block + 32, *scales = block + 96;
+  for (int i = 0; i < 256; ++i) {
+    const int group = i / 32, at = i % 32;
+    const unsigned two = low[32 * (group / 4) + at] >> (group % 4 * 2) & 3U;
+    const unsigned third = high[at] >> group & 1U;
+    parts.codes[i] = static_cast<uint8_t>(two | third << 2);
+  }
+  for (int i = 0; i < 16; ++i) {
+    const unsigned four = i < 8 ? scales[i] & 0x0FU : scales[i - 8] >> 4;
+    const unsigned two = scales[8 + i % 4] >> (i / 4 * 2) & 3U;
+    parts.scales[i] = static_cast<uint8_t>((four | two << 4) - 32U);
+  }
+  std::memcpy(parts.d, block + 108, 2);
+}
+
+// Eight scales and eight minima of 6 bits in 12 bytes.
+void SixBitScales(const uint8_t* packed, Parts& parts) {
+  for (int i = 0; i < 4; ++i) {
+    parts.scales[i] = packed[i] & 0x3FU;
+    parts.minima[i] = packed[i + 4] & 0x3FU;
+    parts.scales[i + 4] = static_cast<uint8_t>((packed[i + 8] & 0x0FU) | (packed[i] >> 6) << 4);
+    parts.minima[i + 4] = static_cast<uint8_t>(packed[i + 8] >> 4 | (packed[i + 4] >> 6) << 4);
+  }
+}
+
+void TakeQ4_K(const uint8_t* block, Parts& parts) {
+  std::memcpy(parts.d, block, 2);
+  std::memcpy(parts.dmin, block + 2, 2);
+  SixBitScales(block + 4, parts);
+  for (int i = 0; i < 4; ++i) Nibbles(block + 16 + 32 * i, 32, parts.codes + 64 * i, parts.codes + 64 * i + 32);
+}
+
+void TakeQ5_K(const uint8_t* block, Parts& parts) {
+  std::memcpy(parts.d, block, 2);
+  std::memcpy(parts.dmin, block + 2, 2);
+  SixBitScales(block + 4, parts);
+  for (int i = 0; i < 4; ++i) Nibbles(block + 48 + 32 * i, 32, parts.codes + 64 * i, parts.codes + 64 * i + 32);
+  for (int i = 0; i < 256; ++i) {
+    parts.codes[i] |= static_cast<uint8_t>((block[16 + i % 32] >> (i / 32) & 1U) << 4);
+  }
+}
+
+void TakeQ6_K(const uint8_t* block, Parts& parts) {
+  for (int half = 0; half < 2; ++half) {
+    uint8_t* codes = parts.codes + 128 * half;
+    Nibbles(block + 64 * half, 64, codes, codes + 64);
+    const uint8_t* high = block + 128 + 32 * half;
+    for (int i = 0; i < 128; ++i) codes[i] |= static_cast<uint8_t>((high[i % 32] >> (i / 32 * 2) & 3U) << 4);
+  }
+  std::memcpy(parts.scales, block + 192, 16);
+  std::memcpy(parts.d, block + 208, 2);
+}
+
+// ---- The packed side.
+
+// One row per packing, in Packing's order.
+struct PackingRow {
+  Format format;
+  int block_columns;  // of the file
+  Header header;
+  int planes[3];  // bits of each plane from the lowest; 0: none
+  void (*take)(const uint8_t* block, Parts& parts);
+};
+
+constexpr PackingRow kPackingTable[kPackings] = {
+    {Format::kF32, 1, Header::kNone, {}, nullptr},
+    {Format::kF16, 1, Header::kNone, {}, nullptr},
+    {Format::kBF16, 1, Header::kNone, {}, nullptr},
+    {Format::kQ8_0, 32, Header::kHalves, {8, 0}, &TakeQ8_0},
+    {Format::kQ6_K, 256, Header::kSuper16, {4, 2}, &TakeQ6_K},
+    {Format::kQ5_K, 256, Header::kSuper32, {4, 1}, &TakeQ5_K},
+    {Format::kQ4_K, 256, Header::kSuper32, {4, 0}, &TakeQ4_K},
+    {Format::kQ3_K, 256, Header::kSuper16, {2, 1}, &TakeQ3_K},
+    {Format::kQ2_K, 256, Header::kSuper16Minima, {2, 0}, &TakeQ2_K},
+    {Format::kQ4_0, 32, Header::kHalves, {4, 0}, &TakeQ4_0},
+    {Format::kQ4_1, 32, Header::kHalvesMinima, {4, 0}, &TakeQ4_1},
+    {Format::kQ5_0, 32, Header::kHalves, {4, 1}, &TakeQ5_0},
+    {Format::kQ5_1, 32, Header::kHalvesMinima, {4, 1}, &TakeQ5_1},
+    {Format::kIQ4_NL, 32, Header::kHalves, {4, 0}, &TakeQ4_0},
+};
+
+const PackingRow& RowOf(Packing packing) { return kPackingTable[static_cast<int>(packing)]; }
+
+int HeaderBytes(Header header) {
+  switch (header) {
+    case Header::kNone:
+      return 0;
+    case Header::kHalves:
+      return kHalfHeader;
+    case Header::kHalvesMinima:
+      return 2 * kHalfHeader;
+    default:
+      return kSuperHeader;
+  }
+}
+
+int BlocksPerRecord(const PackingRow& row) { return row.block_columns == 256 ? kSuperBlocks : kSmallBlocks; }
+
+int BlockBytes(const PackingRow& row) {
+  int bytes = 0;
+  for (const int bits : row.planes) bytes += 64 * bits;
+  return bytes;
+}
+
+// The codes of one row and quad go to the quad's place in each plane.
+void PlaceQuad(const PackingRow& row, uint32_t codes, int quad, int lane, uint8_t* block) {
+  for (const int bits : row.planes) {
+    if (bits == 0) return;
+    // A nibble plane puts quads j and j + 4 together, the narrower ones neighbours (kernels/layout.h).
+    const int vector = bits == 8 ? quad : bits == 4 ? quad % 4 : quad * bits / 8;
+    const int shift = bits == 8 ? 0 : bits == 4 ? quad / 4 * 4 : quad * bits % 8;
+    const uint32_t mask = 0x01010101U * ((1U << bits) - 1U);
+    uint8_t* place = block + 64 * vector + 4 * lane;
+    uint32_t word;
+    std::memcpy(&word, place, 4);
+    word |= (codes & mask) << shift;
+    std::memcpy(place, &word, 4);
+    if (bits < 8) codes = codes >> bits & 0x01010101U * (0xFFU >> bits);
+    block += 64 * bits;
+  }
+}
+
+void PlaceHeader(Header header, const Parts& parts, int block, int lane, uint8_t* record) {
+  if (header == Header::kHalves || header == Header::kHalvesMinima) {
+    std::memcpy(record + 32 * block + 2 * lane, parts.d, 2);
+    if (header == Header::kHalvesMinima) std::memcpy(record + kHalfHeader + 32 * block + 2 * lane, parts.dmin, 2);
+    return;
+  }
+  std::memcpy(record + 2 * lane, parts.d, 2);
+  std::memcpy(record + 32 + 2 * lane, parts.dmin, 2);
+  const int scales = header == Header::kSuper32 ? 8 : 16;
+  for (int i = 0; i < scales; ++i) record[64 + 16 * i + lane] = parts.scales[i];
+  if (header != Header::kSuper32) return;
+  for (int i = 0; i < 8; ++i) record[192 + 16 * i + lane] = parts.minima[i];
+}
+
+void PackFloats(const uint8_t* rows, uint64_t row_bytes, int count, int64_t columns, size_t width, uint8_t* panel) {
+  for (int lane = 0; lane < count; ++lane) {
+    const uint8_t* from = rows + static_cast<uint64_t>(lane) * row_bytes;
+    uint8_t* to = panel + static_cast<size_t>(lane) * width;
+    for (int64_t k = 0; k < columns; ++k, from += width, to += kPanelRows * width) std::memcpy(to, from, width);
+  }
+}
+
+}  // namespace
+
+Packing PackingOf(Format format) {
+  for (int i = 0; i < kPackings; ++i) {
+    if (kPackingTable[i].format == format) return static_cast<Packing>(i);
+  }
+  Fail(ErrorKind::kUnsupported, "backend cpu has no kernel for format {}", TraitsOf(format).name);
+}
+
+PackedShape ShapeOf(Packing packing, int64_t columns) {
+  if (packing == Packing::kF32) return {columns, 4 * kPanelRows};
+  if (packing == Packing::kF16 || packing == Packing::kBF16) return {columns, 2 * kPanelRows};
+  const PackingRow& row = RowOf(packing);
+  const int blocks = BlocksPerRecord(row);
+  const int64_t record_columns = int64_t{blocks} * kBlockColumns;
+  return {(columns + record_columns - 1) / record_columns, HeaderBytes(row.header) + blocks * BlockBytes(row)};
+}
+
+void PackPanel(Packing packing, const uint8_t* rows, uint64_t row_bytes, int count, int64_t columns, uint8_t* panel) {
+  const PackingRow& row = RowOf(packing);
+  if (row.take == nullptr) {
+    PackFloats(rows, row_bytes, count, columns, packing == Packing::kF32 ? 4 : 2, panel);
+    return;
+  }
+  const auto file_block_bytes = static_cast<int64_t>(TraitsOf(row.format).block_bytes);
+  const PackedShape shape = ShapeOf(packing, columns);
+  const int blocks = BlocksPerRecord(row);
+  const int blocks_per_file_block = row.block_columns / kBlockColumns;
+  for (int lane = 0; lane < count; ++lane) {
+    const uint8_t* from = rows + static_cast<uint64_t>(lane) * row_bytes;
+    for (int64_t k = 0; k < columns; k += row.block_columns, from += file_block_bytes) {
+      Parts parts;
+      row.take(from, parts);
+      const int64_t block = k / kBlockColumns;
+      uint8_t* record = panel + block / blocks * shape.record_bytes;
+      PlaceHeader(row.header, parts, static_cast<int>(block % blocks), lane, record);
+      for (int b = 0; b < blocks_per_file_block; ++b) {
+        uint8_t* place = record + HeaderBytes(row.header) + (block % blocks + b) * BlockBytes(row);
+        for (int quad = 0; quad < 8; ++quad) {
+          uint32_t codes;
+          std::memcpy(&codes, parts.codes + b * kBlockColumns + 4 * quad, 4);
+          PlaceQuad(row, codes, quad, lane, place);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace assay::cpu
