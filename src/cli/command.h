@@ -21,7 +21,10 @@ struct Command {
 
 std::span<const Command> Commands();
 
+CommandAction AddBench(CLI::App& app);
 CommandAction AddInspect(CLI::App& app);
+CommandAction AddMachine(CLI::App& app);
+CommandAction AddPerplexity(CLI::App& app);
 CommandAction AddQuantize(CLI::App& app);
 CommandAction AddSynth(CLI::App& app);
 

@@ -8,6 +8,12 @@ constexpr Command kCommands[] = {
      "assay inspect models/tiny-qwen35.gguf", AddInspect},
     {"quantize", "write a model at a rung of the quantisation ladder",
      "assay quantize models/tiny-qwen35.gguf /tmp/tiny-Q4_K_M.gguf Q4_K_M", AddQuantize},
+    {"perplexity", "measure a model's perplexity on a text, alone or against a base model",
+     "assay perplexity -m models/tiny-qwen35.gguf -f models/eval_prose.txt --windows 40", AddPerplexity},
+    {"bench", "measure prompt processing and text generation, several models in turns",
+     "assay bench -m models/tiny-qwen35.gguf models/tiny-qwen35-draft.gguf -p 512 -n 128", AddBench},
+    {"machine", "show this machine: processor, memory, measured read bandwidth and peak rates", "assay machine",
+     AddMachine},
     {"synth", "write a model of a real model's shape with random weights, for throughput alone",
      "assay synth --arch qwen35 --preset 0.8B --type Q4_K_M /tmp/synth-0.8B-Q4_K_M.gguf", AddSynth},
 };

@@ -62,7 +62,7 @@ std::optional<double> LoadAverage() {
 }
 
 std::string Kernel() {
-  utsname name;
+  utsname name{};
   if (uname(&name) != 0) return "unknown";
   return fmt::format("{} {} {}", name.sysname, name.release, name.machine);
 }

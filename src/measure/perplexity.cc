@@ -66,7 +66,7 @@ struct PositionScore {
 };
 
 PositionScore ScorePosition(std::span<const float> model, std::span<const float> base, Token next) {
-  const size_t target = static_cast<size_t>(next);
+  const auto target = static_cast<size_t>(next);
   const LogSoftmax norm = Normalise(model);
   PositionScore score{.finite = norm.finite, .nll = norm.log_sum - static_cast<double>(model[target])};
   if (base.empty() || !norm.finite) return score;
@@ -92,7 +92,7 @@ class Scorer {
         pool_(options.threads > 0 ? options.threads : HardwareThreads()) {}
 
   void Add(std::span<const Token> window) {
-    const size_t first = static_cast<size_t>(context_ / 2);
+    const auto first = static_cast<size_t>(context_ / 2);
     model_.Reset();
     model_.Forward(window.first(first), Logits::kNone);
     if (base_ != nullptr) {
@@ -100,7 +100,7 @@ class Scorer {
       base_->Forward(window.first(first), Logits::kNone);
     }
     // The last token predicts one of the next window: it is not needed.
-    const size_t last = static_cast<size_t>(context_ - 1);
+    const auto last = static_cast<size_t>(context_ - 1);
     for (size_t at = first; at < last; at += batch_) AddBatch(window, at, std::min(batch_, last - at));
     ++windows_;
   }
@@ -127,7 +127,7 @@ class Scorer {
     const std::span<const float> base_logits = base_ != nullptr ? Take(*base_, tokens) : std::span<const float>();
     std::vector<PositionScore> scores(count);
     pool_.ParallelFor(static_cast<int64_t>(count), [&](int64_t index) {
-      const size_t i = static_cast<size_t>(index);
+      const auto i = static_cast<size_t>(index);
       const auto row = [&](std::span<const float> all) { return all.empty() ? all : all.subspan(i * vocab_, vocab_); };
       scores[i] = ScorePosition(row(logits), row(base_logits), window[at + i + 1]);
     });

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -73,8 +74,8 @@ std::function<bool(std::vector<Token>&)> Windows(std::vector<std::vector<Token>>
 }
 
 std::vector<Token> Counting(int count, int vocab) {
-  std::vector<Token> tokens;
-  for (int i = 0; i < count; ++i) tokens.push_back(i % vocab);
+  std::vector<Token> tokens(static_cast<size_t>(count));
+  std::generate(tokens.begin(), tokens.end(), [&, next = 0]() mutable { return next++ % vocab; });
   return tokens;
 }
 

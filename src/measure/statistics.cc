@@ -17,7 +17,7 @@ template <typename T>
 double SortedQuantile(const std::vector<T>& sorted, double q) {
   RequireAtLeast(sorted.size(), 1, "a quantile");
   const double place = std::clamp(q, 0.0, 1.0) * static_cast<double>(sorted.size() - 1);
-  const size_t below = static_cast<size_t>(place);
+  const auto below = static_cast<size_t>(place);
   const size_t above = std::min(below + 1, sorted.size() - 1);
   const double weight = place - static_cast<double>(below);
   // Without a weight the upper neighbour must not count: it may be infinite.

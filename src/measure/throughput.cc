@@ -130,6 +130,7 @@ ThroughputResult SummarizeThroughput(const Engine& engine, const ThroughputTest&
   ThroughputResult result;
   result.test = test;
   std::vector<double> rates;
+  rates.reserve(samples.size());
   for (const Sample& sample : samples) rates.push_back(sample.tok_per_s());
   result.samples = std::move(samples);
   result.tok_per_s = Summarize(rates);

@@ -53,7 +53,7 @@ size_t WindowReader::PieceEnd() const {
 }
 
 bool WindowReader::Next(std::vector<Token>& window) {
-  const size_t wanted = static_cast<size_t>(context_);
+  const auto wanted = static_cast<size_t>(context_);
   while (pending_.size() - pending_begin_ < wanted) {
     if (offset_ == text_.size()) return false;
     pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(pending_begin_));
@@ -73,7 +73,7 @@ bool WindowReader::Next(std::vector<Token>& window) {
 
 double WindowReader::progress() const {
   if (tokens_read_ == 0) return 0.0;
-  const int64_t waiting = static_cast<int64_t>(pending_.size() - pending_begin_);
+  const auto waiting = static_cast<int64_t>(pending_.size() - pending_begin_);
   return static_cast<double>(offset_) / static_cast<double>(text_.size()) *
          static_cast<double>(tokens_read_ - waiting) / static_cast<double>(tokens_read_);
 }
@@ -85,8 +85,8 @@ void RequireSameTokenizer(const Tokenizer& a, std::string_view a_name, const Tok
   for (size_t i = 0; i < shared; ++i) {
     if (left.tokens[i] == right.tokens[i]) continue;
     Fail(ErrorKind::kUsage,
-         "{} and {} have different tokenizers: token {} is \"{}\" and \"{}\"; take models of one family", a_name,
-         b_name, i, left.tokens[i], right.tokens[i]);
+         R"({} and {} have different tokenizers: token {} is "{}" and "{}"; take models of one family)", a_name, b_name,
+         i, left.tokens[i], right.tokens[i]);
   }
   if (left.tokens.size() != right.tokens.size()) {
     Fail(ErrorKind::kUsage, "{} and {} have different tokenizers: {} and {} tokens; take models of one family", a_name,

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -32,8 +33,8 @@ struct Options {
 };
 
 struct Subject {
-  Subject(const std::string& path_given, Backend& backend)
-      : path(path_given), model(Model::Open(path)), engine(*model, backend), identity(Identify(*model)) {}
+  Subject(std::string path_given, Backend& backend)
+      : path(std::move(path_given)), model(Model::Open(path)), engine(*model, backend), identity(Identify(*model)) {}
   std::string path;
   std::unique_ptr<Model> model;
   Engine engine;
@@ -58,6 +59,7 @@ std::vector<ThroughputTest> Tests(const Options& options) {
 
 ThroughputReport Measure(const Options& options, const std::vector<std::unique_ptr<Subject>>& subjects) {
   std::vector<Engine*> engines;
+  engines.reserve(subjects.size());
   for (const auto& subject : subjects) engines.push_back(&subject->engine);
   Progress progress("bench");
   ThroughputOptions measure{.repetitions = options.repetitions,

@@ -1,0 +1,221 @@
+// The measuring commands as users and scripts run them.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "run_assay.h"
+
+namespace assay {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+const std::string kDraft = "tiny-qwen35-draft.gguf";
+const std::string kModel = "tiny-qwen35.gguf";
+
+json RunJson(std::vector<std::string> arguments) {
+  arguments.emplace_back("--json");
+  const Outcome outcome = RunAssay(arguments);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  json document = json::parse(outcome.out, nullptr, false);
+  EXPECT_FALSE(document.is_discarded()) << outcome.out;
+  EXPECT_EQ(document["schema"], 1);
+  return document;
+}
+
+void ExpectOneLineError(const Outcome& outcome, int exit_code, const std::string& part) {
+  EXPECT_EQ(outcome.exit_code, exit_code) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_THAT(outcome.err, HasSubstr(part));
+  EXPECT_EQ(outcome.err.find('\n'), outcome.err.size() - 1) << outcome.err;
+}
+
+struct KnownAnswer {
+  std::string model, text;
+  double perplexity;  // models/README.md: two independent float32 implementations, 40 windows
+};
+
+class KnownPerplexityTest : public ::testing::TestWithParam<KnownAnswer> {};
+
+TEST_P(KnownPerplexityTest, AgreesWithTheReferenceImplementations) {
+  const json result = RunJson(
+      {"perplexity", "-m", BundledPath(GetParam().model), "-f", BundledPath(GetParam().text), "--windows", "40"});
+  EXPECT_EQ(result["windows"], 40);
+  EXPECT_EQ(result["tokens_scored"], 40 * 255);
+  EXPECT_NEAR(result["ppl"].get<double>(), GetParam().perplexity, 2e-4 * GetParam().perplexity);
+  EXPECT_NEAR(result["ppl_se"].get<double>(), 0.6, 0.4);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, KnownPerplexityTest,
+                         ::testing::Values(KnownAnswer{kModel, "eval_prose.txt", 23.6554},
+                                           KnownAnswer{kModel, "eval_code.txt", 13.7795},
+                                           KnownAnswer{kDraft, "eval_prose.txt", 29.4500},
+                                           KnownAnswer{kDraft, "eval_code.txt", 16.3972}));
+
+TEST(PerplexityCommandTest, BaseOfTheSameModelDiffersByNothing) {
+  const json result = RunJson({"perplexity", "-m", BundledPath(kDraft), "-f", BundledPath("eval_code.txt"), "-c", "128",
+                               "--windows", "3", "--base", BundledPath(kDraft)});
+  EXPECT_EQ(result["base"]["ppl"], result["ppl"]);
+  EXPECT_EQ(result["base"]["delta_pct"], 0.0);
+  EXPECT_EQ(result["base"]["kld_max"], 0.0);
+  EXPECT_EQ(result["base"]["top1_agree"], 1.0);
+}
+
+TEST(PerplexityCommandTest, PairedDifferenceIsTheRatioOfThePerplexities) {
+  const json result = RunJson({"perplexity", "-m", BundledPath(kDraft), "-f", BundledPath("eval_prose.txt"),
+                               "--windows", "4", "--base", BundledPath(kModel)});
+  const json& base = result["base"];
+  const double ratio = result["ppl"].get<double>() / base["ppl"].get<double>();
+  EXPECT_NEAR(base["delta_pct"].get<double>(), 100.0 * (ratio - 1.0), 1e-9);
+  // Pairing removes most of the text's own spread.
+  EXPECT_LT(base["delta_pct_se"].get<double>(), 100.0 * result["ppl_se"].get<double>() / base["ppl"].get<double>());
+  EXPECT_GT(base["kld_mean"].get<double>(), 0.0);
+  EXPECT_LE(base["kld_median"].get<double>(), base["kld_p99"].get<double>());
+  EXPECT_LE(base["kld_p99"].get<double>(), base["kld_max"].get<double>());
+  // Top-1 agreement of the pair on held-out prose is 0.68 (models/README.md); over 1020 positions its error is 0.015.
+  EXPECT_NEAR(base["top1_agree"].get<double>(), 0.68, 0.06);
+}
+
+TEST(PerplexityCommandTest, WindowLengthChangesWhatIsScored) {
+  const json result = RunJson({"perplexity", "-m", BundledPath(kDraft), "-f", BundledPath("eval_prose.txt"), "-c", "64",
+                               "--windows", "5", "--cache", "f32"});
+  EXPECT_EQ(result["tokens_scored"], 5 * 31);
+  EXPECT_EQ(result["cache"], "f32");
+}
+
+TEST(PerplexityCommandTest, BackendsAgree) {
+  const auto perplexity = [](const std::string& backend) {
+    return RunJson({"perplexity", "-m", BundledPath(kDraft), "-f", BundledPath("eval_prose.txt"), "-c", "128",
+                    "--windows", "2", "--backend", backend})["ppl"]
+        .get<double>();
+  };
+  const double oracle = perplexity("ref");
+  EXPECT_NEAR(perplexity("cpu"), oracle, 1e-4 * oracle);
+}
+
+TEST(PerplexityCommandTest, HumanOutputShowsEveryFigureWithItsError) {
+  const Outcome outcome = RunAssay({"perplexity", "-m", BundledPath(kDraft), "-f", BundledPath("eval_prose.txt"), "-c",
+                                    "64", "--windows", "2", "--base", BundledPath(kDraft)});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_THAT(outcome.out, HasSubstr("62 in 2 windows of 64"));
+  for (const std::string label : {"perplexity", "difference, paired", "KL divergence", "same likeliest token"}) {
+    const size_t at = outcome.out.find("  " + label);
+    ASSERT_NE(at, std::string::npos) << label;
+    EXPECT_THAT(outcome.out.substr(at, outcome.out.find('\n', at) - at), HasSubstr("±"));
+  }
+}
+
+TEST(PerplexityCommandTest, TextsWithoutAWindowAreBadFiles) {
+  const std::string model = BundledPath(kDraft);
+  ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", WriteTemporary("empty.txt", "")}), 3, "empty");
+  const Outcome brief = RunAssay({"perplexity", "-m", model, "-f", WriteTemporary("brief.txt", "Once upon a time")});
+  ExpectOneLineError(brief, 3, "less than one window of 512");
+  ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", "/nonexistent/text"}), 3, "/nonexistent/text");
+}
+
+TEST(PerplexityCommandTest, WrongOptionsAreUsageErrors) {
+  const std::string model = BundledPath(kDraft);
+  const std::string text = BundledPath("eval_prose.txt");
+  ExpectOneLineError(RunAssay({"perplexity", "-m", model}), 2, "--file");
+  ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", text, "-c", "4"}), 2, "-c");
+  ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", text, "--windows", "-1"}), 2, "--windows");
+  ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", text, "--cache", "q8"}), 2, "--cache");
+  ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", text, "--backend", "gpu"}), 2, "gpu");
+}
+
+TEST(PerplexityCommandTest, MoreWindowsThanTheTextHasAreSaidToBeMissing) {
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "It was a dark and stormy night. ";
+  const Outcome outcome = RunAssay({"perplexity", "-m", BundledPath(kDraft), "-f", WriteTemporary("night.txt", text),
+                                    "--windows", "1000", "-c", "64", "--json"});
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("--windows 1000"));
+  EXPECT_GT(json::parse(outcome.out)["windows"], 5);
+}
+
+TEST(BenchCommandTest, EveryTestOfEveryModelKeepsItsSamples) {
+  const json result = RunJson(
+      {"bench", "-m", BundledPath(kDraft), BundledPath(kModel), "-p", "32,64", "-n", "8", "-d", "0,16", "-r", "3"});
+  ASSERT_EQ(result["tests"].size(), 2U * 2 * 3);
+  std::vector<std::string> names;
+  for (const json& test : result["tests"]) {
+    names.push_back(test["test"]);
+    EXPECT_EQ(test["tok_per_s"]["samples"].size(), 3U);
+    EXPECT_GT(test["tok_per_s"]["median"], 0.0);
+    EXPECT_EQ(test["quant"], "F16");
+  }
+  EXPECT_THAT(names, ::testing::ElementsAre("pp32", "pp64", "tg8", "pp32 @ d16", "pp64 @ d16", "tg8 @ d16", "pp32",
+                                            "pp64", "tg8", "pp32 @ d16", "pp64 @ d16", "tg8 @ d16"));
+  EXPECT_EQ(result["tests"][0]["model"], BundledPath(kDraft));
+  EXPECT_EQ(result["tests"][6]["model"], BundledPath(kModel));
+}
+
+TEST(BenchCommandTest, RoundsAreInterleaved) {
+  const json result = RunJson({"bench", "-m", BundledPath(kDraft), "-p", "16", "-n", "4", "-r", "4"});
+  // Each place of each round is taken once.
+  std::vector<std::vector<int>> places(4);
+  for (const json& test : result["tests"]) {
+    for (const json& run : test["runs"]) places[run["round"].get<size_t>()].push_back(run["order"]);
+  }
+  for (const std::vector<int>& round : places) EXPECT_THAT(round, ::testing::UnorderedElementsAre(0, 1));
+}
+
+TEST(BenchCommandTest, SharesFollowFromBytesRateAndProbe) {
+  const json result = RunJson({"bench", "-m", BundledPath(kDraft), "-p", "16", "-n", "4", "-r", "2"});
+  const json& probe = result["probe"];
+  EXPECT_EQ(probe["read_gb_per_s_samples"].size(), 3U);
+  const json& pp = result["tests"][0];
+  EXPECT_TRUE(pp["bandwidth_util"].is_null());
+  EXPECT_NEAR(pp["ops_util"].get<double>() * probe["peak_int8_tops"].get<double>() * 1e12,
+              pp["ops_per_s"].get<double>(), 1e-9 * pp["ops_per_s"].get<double>());
+  const json& tg = result["tests"][1];
+  const double bytes = tg["bytes_per_token"].get<double>() + tg["cache_bytes_per_token"].get<double>();
+  const double read = bytes * tg["tok_per_s"]["median"].get<double>() / 1e9;
+  EXPECT_NEAR(tg["read_gb_per_s"].get<double>(), read, 1e-9 * read);
+  const double share = read / probe["read_gb_per_s"].get<double>();
+  EXPECT_NEAR(tg["bandwidth_util"].get<double>(), share, 1e-9 * share);
+  // Embedding tied to the output: a token reads nearly all of the file's 5.9 MB.
+  EXPECT_NEAR(tg["bytes_per_token"].get<double>(), 5.8e6, 0.3e6);
+}
+
+TEST(BenchCommandTest, TableShowsEveryRateWithItsSpread) {
+  const Outcome outcome = RunAssay({"bench", "-m", BundledPath(kDraft), "-p", "16", "-n", "4", "-r", "2", "-t", "1"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  for (const std::string part : {"pp16", "tg4", "F16", "±", "GB/s", "% bandwidth", "probed in the same run"}) {
+    EXPECT_THAT(outcome.out, HasSubstr(part));
+  }
+}
+
+TEST(BenchCommandTest, WrongRequestsAreUsageErrors) {
+  const std::string model = BundledPath(kDraft);
+  ExpectOneLineError(RunAssay({"bench", "-m", model, "-p", "0", "-n", "0"}), 2, "no test is left");
+  ExpectOneLineError(RunAssay({"bench", "-m", model, "-r", "0"}), 2, "-r");
+  ExpectOneLineError(RunAssay({"bench", "-m", model, "-d", "-5"}), 2, "-d");
+  ExpectOneLineError(RunAssay({"bench", "-m", model, "-p", "1,x"}), 2, "-p");
+  ExpectOneLineError(RunAssay({"bench"}), 2, "--model");
+  ExpectOneLineError(RunAssay({"bench", "-m", "/nonexistent.gguf"}), 3, "/nonexistent.gguf");
+}
+
+TEST(MachineCommandTest, KnowsTheMachineAndItsRates) {
+  const json result = RunJson({"machine", "-t", "1"});
+  EXPECT_NE(result["cpu"], "");
+  EXPECT_TRUE(result["isa"].is_array());
+  EXPECT_GT(result["memory_bytes"], 1u << 20);
+  EXPECT_GT(result["read_gb_per_s"], 0.0);
+  EXPECT_EQ(result["read_gb_per_s_samples"].size(), 5U);
+  EXPECT_GT(result["peak"]["f32_tflops"], 0.0);
+  EXPECT_GT(result["peak"]["int8_tops"], 0.0);
+}
+
+}  // namespace
+}  // namespace assay

@@ -1,0 +1,90 @@
+#include "run_assay.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <functional>
+#include <iterator>
+
+namespace assay {
+namespace {
+
+// A name that no other test program running at the same time uses.
+std::string UniquePath(const std::string& name) {
+  return ::testing::TempDir() + "assay-" + std::to_string(getpid()) + "-" + name;
+}
+
+std::string ReadText(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string TakeFile(const std::string& path) {
+  std::string content = ReadText(path);
+  unlink(path.c_str());
+  return content;
+}
+
+[[noreturn]] void Execute(const std::vector<std::string>& arguments, const std::string& out, const std::string& err) {
+  const auto redirect = [](int fd, const std::string& path) {
+    const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (file < 0 || dup2(file, fd) < 0) _exit(126);
+  };
+  redirect(STDOUT_FILENO, out);
+  redirect(STDERR_FILENO, err);
+  std::vector<char*> argv = {const_cast<char*>("assay")};
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  execv(ASSAY_PROGRAM, argv.data());
+  _exit(127);
+}
+
+// `meanwhile` gets the running program and the file that its stderr goes to.
+Outcome Run(const std::vector<std::string>& arguments,
+            const std::function<void(pid_t, const std::string&)>& meanwhile) {
+  const std::string out = UniquePath("out");
+  const std::string err = UniquePath("err");
+  const pid_t child = fork();
+  if (child == 0) Execute(arguments, out, err);
+  meanwhile(child, err);
+  int status = 0;
+  waitpid(child, &status, 0);
+  Outcome outcome;
+  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  outcome.out = TakeFile(out);
+  outcome.err = TakeFile(err);
+  return outcome;
+}
+
+}  // namespace
+
+Outcome RunAssay(const std::vector<std::string>& arguments) {
+  return Run(arguments, [](pid_t, const std::string&) {});
+}
+
+Outcome RunAssayUntil(const std::vector<std::string>& arguments, const std::string& text, int signal) {
+  return Run(arguments, [&](pid_t child, const std::string& err) {
+    siginfo_t ended{};
+    while (ReadText(err).find(text) == std::string::npos) {
+      // Left waitable: Run() takes the status.
+      if (waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid != 0)
+        return;
+      usleep(500);
+    }
+    kill(child, signal);
+  });
+}
+
+std::string BundledPath(const std::string& name) { return std::string(ASSAY_SOURCE_DIR) + "/models/" + name; }
+
+std::string WriteTemporary(const std::string& name, const std::string& content) {
+  const std::string path = UniquePath(name);
+  std::ofstream(path, std::ios::binary) << content;
+  return path;
+}
+
+}  // namespace assay

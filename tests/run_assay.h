@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace assay {
+
+struct Outcome {
+  int exit_code = -1;  // 128 + signal for a death
+  std::string out, err;
+};
+
+// Runs the program that was built beside this test, without a shell.
+Outcome RunAssay(const std::vector<std::string>& arguments);
+
+// The same, and sends `signal` to it as soon as its stderr holds `text`.
+Outcome RunAssayUntil(const std::vector<std::string>& arguments, const std::string& text, int signal);
+
+// A file of the bundled models/.
+std::string BundledPath(const std::string& name);
+
+// A file below the test's temporary folder with this content.
+std::string WriteTemporary(const std::string& name, const std::string& content);
+
+}  // namespace assay
