@@ -10,13 +10,13 @@ namespace assay {
 
 // Little-endian fields of a block at any alignment (the project builds for little-endian machines alone).
 inline uint16_t LoadU16(const uint8_t* src) {
-  uint16_t value;
+  uint16_t value = 0;
   std::memcpy(&value, src, sizeof value);
   return value;
 }
 
 inline uint32_t LoadU32(const uint8_t* src) {
-  uint32_t value;
+  uint32_t value = 0;
   std::memcpy(&value, src, sizeof value);
   return value;
 }

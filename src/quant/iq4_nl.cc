@@ -16,15 +16,15 @@ constexpr int kLanes = 16;
 constexpr auto kMidpoints = [] {
   std::array<float, 15> midpoints{};
   for (size_t i = 0; i < midpoints.size(); ++i) {
-    midpoints[i] = 0.5F * static_cast<float>(kIQ4_NLLevels[i] + kIQ4_NLLevels[i + 1]);
+    midpoints[i] = 0.5F * static_cast<float>(kIq4NlLevels[i] + kIq4NlLevels[i + 1]);
   }
   return midpoints;
 }();
 
 float NearestLevel(float value) {
-  float level = kIQ4_NLLevels[0];
+  float level = kIq4NlLevels[0];
   for (size_t k = 0; k < kMidpoints.size(); ++k) {
-    const float gap = static_cast<float>(kIQ4_NLLevels[k + 1] - kIQ4_NLLevels[k]);
+    const auto gap = static_cast<float>(kIq4NlLevels[k + 1] - kIq4NlLevels[k]);
     level += value > kMidpoints[k] ? gap : 0.0F;
   }
   return level;
@@ -43,15 +43,16 @@ void Sum(const Problem& p, const float* inverse, float* xl, float* ll) {
   }
 }
 
-// First candidates: the value of largest magnitude falls on an end of the levels, either way round, or up to a tenth
-// inside or outside of it.
+// First candidates: the value of largest magnitude falls on an end of the levels, either way round, or up to an
+// eighth inside and a sixth outside of it.
 float FindLevelScale(const Problem& p) {
   const float extreme =
       *std::max_element(p.x, p.x + kBlock, [](float a, float b) { return std::abs(a) < std::abs(b); });
   float inverse[kLanes], xl[kLanes], ll[kLanes];
   for (int c = 0; c < kLanes; ++c) {
-    const float end = c % 2 == 0 ? kIQ4_NLLevels.front() : kIQ4_NLLevels.back();
-    inverse[c] = end * (1.0F + 0.04F * static_cast<float>(c / 2 - 3)) / extreme;
+    const float end = c % 2 == 0 ? kIq4NlLevels.front() : kIq4NlLevels.back();
+    const int place = c / 2 - 3;
+    inverse[c] = end * (1.0F + 0.04F * static_cast<float>(place)) / extreme;
   }
   float best_gain = 0.0F, best = 0.0F;
   for (int pass = 0; pass < 3; ++pass) {
@@ -72,7 +73,7 @@ float FindLevelScale(const Problem& p) {
 
 void EncodeIQ4_NL(const float* src, uint8_t* dst, int64_t count, const float* importance) {
   Problem problem;
-  for (int64_t i = 0; i < count; i += kBlock, dst += IQ4_NLLayout::kBytes) {
+  for (int64_t i = 0; i < count; i += kBlock, dst += Iq4NlLayout::kBytes) {
     MakeProblem(src + i, importance == nullptr ? nullptr : importance + i, kBlock,
                 {Weighting::kSquare, Weighting::kRoot, 2.0F}, problem);
     BlockFields fields{};
@@ -81,10 +82,10 @@ void EncodeIQ4_NL(const float* src, uint8_t* dst, int64_t count, const float* im
       const float inverse = Inverse(problem.FromHalf(fields.d));
       for (int l = 0; l < kBlock; ++l) {
         const auto level = static_cast<int8_t>(NearestLevel(problem.x[l] * inverse));
-        fields.code[l] = static_cast<int8_t>(std::ranges::find(kIQ4_NLLevels, level) - kIQ4_NLLevels.begin());
+        fields.code[l] = static_cast<int8_t>(std::ranges::find(kIq4NlLevels, level) - kIq4NlLevels.begin());
       }
     }
-    IQ4_NLLayout::Pack(fields, dst);
+    Iq4NlLayout::Pack(fields, dst);
   }
 }
 

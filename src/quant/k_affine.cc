@@ -68,7 +68,7 @@ class AffineEncoder {
     for (int g = 0; g < kGroups; ++g) {
       const int near_scale = RoundToInt(wanted[g].scale * Inverse(d), 0, Layout::kMaxScale);
       const int near_min = RoundToInt(wanted[g].min * Inverse(dmin), 0, Layout::kMaxScale);
-      Candidates candidates;
+      Candidates candidates{};
       int scale[Candidates::kCount], min[Candidates::kCount];
       for (int c = 0; c < Candidates::kCount; ++c) {
         // Scale -1..1 by min -2..2; the sixteenth repeats a corner.
@@ -93,7 +93,8 @@ class AffineEncoder {
     double ss = 0.0, sm = 0.0, mm = 0.0, sx = 0.0, mx = 0.0;
     for (int i = 0; i < kSuperBlock; ++i) {
       const double w = p_.w[i], x = p_.x[i];
-      const double s = fields.scale[i / kSize] * fields.code[i], m = -fields.min[i / kSize];
+      const int group = i / kSize;
+      const double s = fields.scale[group] * fields.code[i], m = -fields.min[group];
       ss += w * s * s;
       sm += w * s * m;
       mm += w * m * m;

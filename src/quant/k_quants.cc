@@ -10,7 +10,7 @@ namespace {
 template <typename Layout>
 void DecodeAffine(const uint8_t* src, float* dst, int64_t count) {
   constexpr int kSize = kSuperBlock / Layout::kGroups;
-  AffineFields fields;
+  AffineFields fields{};
   for (int64_t i = 0; i < count; i += kSuperBlock, src += Layout::kBytes) {
     Layout::Unpack(src, fields);
     const float d = HalfToFloat(fields.d), dmin = HalfToFloat(fields.dmin);
@@ -26,7 +26,7 @@ void DecodeAffine(const uint8_t* src, float* dst, int64_t count) {
 template <typename Layout>
 void DecodeSymmetric(const uint8_t* src, float* dst, int64_t count) {
   constexpr int kSize = kSuperBlock / Layout::kGroups;
-  SymmetricFields fields;
+  SymmetricFields fields{};
   for (int64_t i = 0; i < count; i += kSuperBlock, src += Layout::kBytes) {
     Layout::Unpack(src, fields);
     const float d = HalfToFloat(fields.d);

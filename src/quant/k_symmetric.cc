@@ -80,7 +80,8 @@ class SymmetricEncoder {
   float Refit(const SymmetricFields& fields) {
     double xl = 0.0, ll = 0.0;
     for (int i = 0; i < kSuperBlock; ++i) {
-      const double product = fields.scale[i / kSize] * fields.code[i];
+      const int group = i / kSize;
+      const double product = fields.scale[group] * fields.code[i];
       xl += p_.w[i] * product * p_.x[i];
       ll += p_.w[i] * product * product;
     }

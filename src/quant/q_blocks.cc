@@ -9,7 +9,7 @@ namespace {
 
 template <typename Layout>
 void DecodeBlocks(const uint8_t* src, float* dst, int64_t count) {
-  BlockFields fields;
+  BlockFields fields{};
   for (int64_t i = 0; i < count; i += kBlock, src += Layout::kBytes, dst += kBlock) {
     Layout::Unpack(src, fields);
     const float d = HalfToFloat(fields.d);
@@ -24,18 +24,18 @@ void DecodeBlocks(const uint8_t* src, float* dst, int64_t count) {
 
 }  // namespace
 
-void DecodeQ8_0(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q8_0Layout>(src, dst, count); }
-void DecodeQ4_0(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q4_0Layout>(src, dst, count); }
-void DecodeQ4_1(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q4_1Layout>(src, dst, count); }
-void DecodeQ5_0(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q5_0Layout>(src, dst, count); }
-void DecodeQ5_1(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q5_1Layout>(src, dst, count); }
+void DecodeQ8_0(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q80Layout>(src, dst, count); }
+void DecodeQ4_0(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q40Layout>(src, dst, count); }
+void DecodeQ4_1(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q41Layout>(src, dst, count); }
+void DecodeQ5_0(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q50Layout>(src, dst, count); }
+void DecodeQ5_1(const uint8_t* src, float* dst, int64_t count) { DecodeBlocks<Q51Layout>(src, dst, count); }
 
 void DecodeIQ4_NL(const uint8_t* src, float* dst, int64_t count) {
-  BlockFields fields;
-  for (int64_t i = 0; i < count; i += kBlock, src += IQ4_NLLayout::kBytes, dst += kBlock) {
-    IQ4_NLLayout::Unpack(src, fields);
+  BlockFields fields{};
+  for (int64_t i = 0; i < count; i += kBlock, src += Iq4NlLayout::kBytes, dst += kBlock) {
+    Iq4NlLayout::Unpack(src, fields);
     const float d = HalfToFloat(fields.d);
-    for (int l = 0; l < kBlock; ++l) dst[l] = d * static_cast<float>(kIQ4_NLLevels[fields.code[l]]);
+    for (int l = 0; l < kBlock; ++l) dst[l] = d * static_cast<float>(kIq4NlLevels[fields.code[l]]);
   }
 }
 

@@ -34,7 +34,7 @@ template <typename Layout>
 void EncodeBlockWithMin(const Problem& p, BlockFields& fields) {
   const AffineFit fit = FindAffine(p.x, p.w, kBlock, Layout::kMaxCode, true);
   const uint16_t d = p.ToHalf(fit.scale), min = p.ToHalf(-fit.min);
-  Candidates candidates;
+  Candidates candidates{};
   for (int c = 0; c < Candidates::kCount; ++c) {
     candidates.scale[c] = p.FromHalf(NearbyHalf(d, c % 4));
     candidates.min[c] = -p.FromHalf(NearbyHalf(min, c / 4));
@@ -66,19 +66,19 @@ void EncodeBlocks(const float* src, uint8_t* dst, int64_t count, const float* im
 }  // namespace
 
 void EncodeQ8_0(const float* src, uint8_t* dst, int64_t count, const float* importance) {
-  EncodeBlocks<Q8_0Layout>(src, dst, count, importance, kFlatRule);
+  EncodeBlocks<Q80Layout>(src, dst, count, importance, kFlatRule);
 }
 void EncodeQ4_0(const float* src, uint8_t* dst, int64_t count, const float* importance) {
-  EncodeBlocks<Q4_0Layout>(src, dst, count, importance, kRootRule);
+  EncodeBlocks<Q40Layout>(src, dst, count, importance, kRootRule);
 }
 void EncodeQ4_1(const float* src, uint8_t* dst, int64_t count, const float* importance) {
-  EncodeBlocks<Q4_1Layout>(src, dst, count, importance, kRootRule);
+  EncodeBlocks<Q41Layout>(src, dst, count, importance, kRootRule);
 }
 void EncodeQ5_0(const float* src, uint8_t* dst, int64_t count, const float* importance) {
-  EncodeBlocks<Q5_0Layout>(src, dst, count, importance, kRootRule);
+  EncodeBlocks<Q50Layout>(src, dst, count, importance, kRootRule);
 }
 void EncodeQ5_1(const float* src, uint8_t* dst, int64_t count, const float* importance) {
-  EncodeBlocks<Q5_1Layout>(src, dst, count, importance, kRootRule);
+  EncodeBlocks<Q51Layout>(src, dst, count, importance, kRootRule);
 }
 
 }  // namespace assay

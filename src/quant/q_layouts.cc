@@ -35,66 +35,66 @@ void PackFiveBits(const int8_t* code, int offset, uint8_t* dst) {
 
 }  // namespace
 
-void Q8_0Layout::Unpack(const uint8_t* src, BlockFields& fields) {
+void Q80Layout::Unpack(const uint8_t* src, BlockFields& fields) {
   fields.d = LoadU16(src);
   std::memcpy(fields.code, src + 2, kBlock);
 }
 
-void Q8_0Layout::Pack(const BlockFields& fields, uint8_t* dst) {
+void Q80Layout::Pack(const BlockFields& fields, uint8_t* dst) {
   Store(fields.d, dst);
   std::memcpy(dst + 2, fields.code, kBlock);
 }
 
-void Q4_0Layout::Unpack(const uint8_t* src, BlockFields& fields) {
+void Q40Layout::Unpack(const uint8_t* src, BlockFields& fields) {
   fields.d = LoadU16(src);
   UnpackNibbles(src + 2, 8, fields.code);
 }
 
-void Q4_0Layout::Pack(const BlockFields& fields, uint8_t* dst) {
+void Q40Layout::Pack(const BlockFields& fields, uint8_t* dst) {
   Store(fields.d, dst);
   PackNibbles(fields.code, 8, dst + 2);
 }
 
-void Q4_1Layout::Unpack(const uint8_t* src, BlockFields& fields) {
+void Q41Layout::Unpack(const uint8_t* src, BlockFields& fields) {
   fields.d = LoadU16(src);
   fields.min = LoadU16(src + 2);
   UnpackNibbles(src + 4, 0, fields.code);
 }
 
-void Q4_1Layout::Pack(const BlockFields& fields, uint8_t* dst) {
+void Q41Layout::Pack(const BlockFields& fields, uint8_t* dst) {
   Store(fields.d, dst);
   Store(fields.min, dst + 2);
   PackNibbles(fields.code, 0, dst + 4);
 }
 
-void Q5_0Layout::Unpack(const uint8_t* src, BlockFields& fields) {
+void Q50Layout::Unpack(const uint8_t* src, BlockFields& fields) {
   fields.d = LoadU16(src);
   UnpackFiveBits(src + 2, 16, fields.code);
 }
 
-void Q5_0Layout::Pack(const BlockFields& fields, uint8_t* dst) {
+void Q50Layout::Pack(const BlockFields& fields, uint8_t* dst) {
   Store(fields.d, dst);
   PackFiveBits(fields.code, 16, dst + 2);
 }
 
-void Q5_1Layout::Unpack(const uint8_t* src, BlockFields& fields) {
+void Q51Layout::Unpack(const uint8_t* src, BlockFields& fields) {
   fields.d = LoadU16(src);
   fields.min = LoadU16(src + 2);
   UnpackFiveBits(src + 4, 0, fields.code);
 }
 
-void Q5_1Layout::Pack(const BlockFields& fields, uint8_t* dst) {
+void Q51Layout::Pack(const BlockFields& fields, uint8_t* dst) {
   Store(fields.d, dst);
   Store(fields.min, dst + 2);
   PackFiveBits(fields.code, 0, dst + 4);
 }
 
-void IQ4_NLLayout::Unpack(const uint8_t* src, BlockFields& fields) {
+void Iq4NlLayout::Unpack(const uint8_t* src, BlockFields& fields) {
   fields.d = LoadU16(src);
   UnpackNibbles(src + 2, 0, fields.code);
 }
 
-void IQ4_NLLayout::Pack(const BlockFields& fields, uint8_t* dst) {
+void Iq4NlLayout::Pack(const BlockFields& fields, uint8_t* dst) {
   Store(fields.d, dst);
   PackNibbles(fields.code, 0, dst + 2);
 }

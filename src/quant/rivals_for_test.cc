@@ -251,15 +251,15 @@ Affine RangeScale(Values x, int max_code) {
 }
 
 double NearestLevel(double value) {
-  return *std::ranges::min_element(kIQ4_NLLevels, {}, [&](int8_t level) { return std::abs(level - value); });
+  return *std::ranges::min_element(kIq4NlLevels, {}, [&](int8_t level) { return std::abs(level - value); });
 }
 
 // The extreme value on the lowest level, or on that less or more up to seven; the best by explained energy.
 void LevelBlock(Values x, Values w, bool search, float* out) {
   const double extreme = Extreme(x);
-  double best_gain = -1.0, best = extreme / kIQ4_NLLevels[0];
+  double best_gain = -1.0, best = extreme / kIq4NlLevels[0];
   for (int step = -7; search && step <= 7; ++step) {
-    const double inverse = (kIQ4_NLLevels[0] + step) / extreme;
+    const double inverse = (kIq4NlLevels[0] + step) / extreme;
     double xl = 0.0, ll = 0.0;
     for (size_t i = 0; i < x.size(); ++i) {
       const double level = NearestLevel(inverse * x[i]);

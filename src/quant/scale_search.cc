@@ -44,8 +44,8 @@ void FirstInverses(float extreme, int lo, int hi, float* inverse) {
   const auto low = static_cast<float>(lo), high = static_cast<float>(hi);
   for (int c = 0; c < kLanes; ++c) {
     const bool mirrored = lo < 0 && c < kHalf;
-    const float step =
-        lo < 0 ? 0.125F * static_cast<float>(c % kHalf - kHalf / 2) : 0.0625F * static_cast<float>(c - kHalf);
+    const int place = lo < 0 ? 2 * (c % kHalf) - kHalf : c - kHalf;  // -16 to 15
+    const float step = 0.0625F * static_cast<float>(place);
     inverse[c] = (mirrored ? low - step : high + step) / extreme;
   }
 }
@@ -142,7 +142,7 @@ float FindScale(const float* x, const float* w, int count, int lo, int hi) {
   float inverse[kLanes];
   FirstInverses(*extreme, lo, hi, inverse);
   float best_gain = 0.0F, best = 0.0F;
-  ScaleSums sums;
+  ScaleSums sums{};
   for (int pass = 0; pass <= kRefits; ++pass) {
     SumScales(x, w, count, static_cast<float>(lo), static_cast<float>(hi), inverse, sums);
     for (int c = 0; c < kLanes; ++c) {
@@ -170,12 +170,13 @@ AffineFit FindAffine(const float* x, const float* w, int count, int hi, bool any
   if (range < 1e-15F) return {0.0F, -least};
   float inverse[kLanes], min[kLanes];
   for (int c = 0; c < kLanes; ++c) {
-    inverse[c] = (static_cast<float>(hi) + 0.0625F * static_cast<float>(c - kLanes / 2)) / range;
+    const int place = c - kLanes / 2;
+    inverse[c] = (static_cast<float>(hi) + 0.0625F * static_cast<float>(place)) / range;
     min[c] = -least;
   }
   AffineFit best{range / static_cast<float>(hi), -least};
   float best_gain = -1e30F;
-  AffineSums sums;
+  AffineSums sums{};
   for (int pass = 0; pass <= kRefits; ++pass) {
     SumAffine(x, w, count, static_cast<float>(hi), inverse, min, sums);
     for (int c = 0; c < kLanes; ++c) {
@@ -194,7 +195,7 @@ AffineFit FindAffine(const float* x, const float* w, int count, int hi, bool any
 
 Choice BestCandidate(const float* x, const float* w, int count, int lo, int hi, const Candidates& candidates) {
   constexpr int kCount = Candidates::kCount;
-  const float low = static_cast<float>(lo), high = static_cast<float>(hi);
+  const auto low = static_cast<float>(lo), high = static_cast<float>(hi);
   float inverse[kCount], error[kCount] = {};
   for (int c = 0; c < kCount; ++c) inverse[c] = Inverse(candidates.scale[c]);
   for (int i = 0; i < count; ++i) {

@@ -28,8 +28,8 @@ constexpr int kMaxProblem = 256;
 
 // A block to encode: values times 2^-exponent, so that squares neither overflow nor vanish, and weights in (0, 1].
 struct Problem {
-  float x[kMaxProblem];
-  float w[kMaxProblem];
+  float x[kMaxProblem] = {};
+  float w[kMaxProblem] = {};
   int count = 0;
   int exponent = 0;  // the largest |x| is in [1, 2)
   bool zero = true;  // all values are nearer to zero than to anything that a half scale can express
