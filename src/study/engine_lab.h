@@ -1,0 +1,61 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "backend/backend.h"
+#include "engine/session.h"
+#include "model/model_spec.h"
+#include "study/ladder.h"
+
+namespace assay {
+
+// The ladder's steps on the engine, with the rungs' files in a folder of their own.
+class EngineLab : public LadderLab {
+ public:
+  // All that is referred to must outlive the lab. Creates the folder, and locks it for as long as the lab lives: kIo
+  // when another process works in it, or the system refuses.
+  EngineLab(const std::filesystem::path& source, Backend& backend, int threads, const std::filesystem::path& text,
+            const std::filesystem::path& folder, const LadderSettings& settings);
+  ~EngineLab() override;
+
+  const ModelIdentity& source() const { return source_identity_; }
+  std::string text_hash() const;
+  std::filesystem::path RungPath(Rung rung) const;  // the source's own path when it is at that rung
+
+  ModelIdentity Prepare(Rung rung, const std::optional<std::string>& known_fingerprint,
+                        const LadderProgress& progress) override;
+  PerplexityResult MeasureBase(const LadderProgress& progress) override;
+  PerplexityResult MeasureQuality(Rung rung, const LadderProgress& progress) override;
+  bool PrepareSpeed(std::span<const Rung> rungs) override;
+  Sample MeasureSpeed(Rung rung, const ThroughputTest& test, int round) override;
+
+ private:
+  class FolderLock;
+  struct Loaded;
+
+  bool IsSource(Rung rung) const;
+  Loaded& Base();
+  Loaded& LoadedRung(Rung rung);
+  std::unique_ptr<Loaded> LoadForSpeed(Rung rung);
+  PerplexityResult Score(Loaded& model, Loaded* base, const LadderProgress& progress);
+
+  Backend& backend_;
+  int threads_;
+  MappedFile text_;
+  std::string text_name_;
+  std::filesystem::path folder_;
+  LadderSettings settings_;
+  std::unique_ptr<FolderLock> lock_;
+  std::unique_ptr<Model> source_;
+  ModelIdentity source_identity_;
+  std::unique_ptr<Loaded> base_;
+  bool together_ = true;
+  std::map<Rung, std::unique_ptr<Loaded>> loaded_;  // one alone unless together
+};
+
+}  // namespace assay
