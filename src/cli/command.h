@@ -22,7 +22,9 @@ struct Command {
 std::span<const Command> Commands();
 
 CommandAction AddBench(CLI::App& app);
+CommandAction AddGenerate(CLI::App& app);
 CommandAction AddInspect(CLI::App& app);
+CommandAction AddLadder(CLI::App& app);
 CommandAction AddMachine(CLI::App& app);
 CommandAction AddPerplexity(CLI::App& app);
 CommandAction AddQuantize(CLI::App& app);

@@ -4,6 +4,9 @@ namespace assay {
 namespace {
 
 constexpr Command kCommands[] = {
+    {"generate", "continue a text, with a draft model's help if there is one",
+     "assay generate -m models/tiny-qwen35.gguf -p 'It is a truth' -n 50 --draft models/tiny-qwen35-draft.gguf -k 4",
+     AddGenerate},
     {"inspect", "show a model file's metadata, layers, tensors and bytes by type",
      "assay inspect models/tiny-qwen35.gguf", AddInspect},
     {"quantize", "write a model at a rung of the quantisation ladder",
@@ -12,6 +15,8 @@ constexpr Command kCommands[] = {
      "assay perplexity -m models/tiny-qwen35.gguf -f models/eval_prose.txt --windows 40", AddPerplexity},
     {"bench", "measure prompt processing and text generation, several models in turns",
      "assay bench -m models/tiny-qwen35.gguf models/tiny-qwen35-draft.gguf -p 512 -n 128", AddBench},
+    {"ladder", "quantise a model at every rung, measure size, speed and quality, and say which rung to take",
+     "assay ladder models/tiny-qwen35.gguf --text models/eval_prose.txt --types F16,Q8_0,Q4_K_M", AddLadder},
     {"machine", "show this machine: processor, memory, measured read bandwidth and peak rates", "assay machine",
      AddMachine},
     {"synth", "write a model of a real model's shape with random weights, for throughput alone",

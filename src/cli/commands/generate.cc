@@ -1,0 +1,201 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <charconv>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/cache_option.h"
+#include "cli/command.h"
+#include "cli/common.h"
+#include "decode/speculate.h"
+#include "measure/perplexity.h"
+
+namespace assay {
+namespace {
+
+struct Options {
+  std::string model, prompt, prompt_file, draft;
+  std::string draft_length = "4";
+  int context = 0;
+  double draft_p_min = 0.0;
+  CacheType cache = CacheType::kF16;
+  GenerateOptions generate;
+  CommonOptions common;
+};
+
+struct Loaded {
+  Loaded(const std::string& path, Backend& backend) : model(Model::Open(path)), engine(*model, backend) {}
+  std::unique_ptr<Model> model;
+  Engine engine;
+};
+
+constexpr std::string_view kNgramDraft = "ngram";
+constexpr int kAdaptiveLength = 16;
+
+SpeculationOptions Speculation(const Options& options) {
+  if (options.draft_length == "auto") return {.draft_length = kAdaptiveLength, .adaptive = true};
+  int length = 0;
+  const auto [end, error] =
+      std::from_chars(options.draft_length.data(), options.draft_length.data() + options.draft_length.size(), length);
+  if (error != std::errc() || end != options.draft_length.data() + options.draft_length.size() || length < 1 ||
+      length > kMaxDraftLength) {
+    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens, or 'auto'", options.draft_length, kMaxDraftLength);
+  }
+  return {.draft_length = length};
+}
+
+std::vector<Token> PromptTokens(const Options& options, const Tokenizer& tokenizer) {
+  const std::string text = options.prompt_file.empty() ? options.prompt : ReadFile(options.prompt_file);
+  std::vector<Token> tokens = tokenizer.Encode(text, /*parse_special=*/true);
+  if (tokenizer.vocab().add_bos && tokenizer.vocab().bos) tokens.insert(tokens.begin(), *tokenizer.vocab().bos);
+  return tokens;
+}
+
+std::string_view StopName(StopReason stop) {
+  switch (stop) {
+    case StopReason::kLength:
+      return "length";
+    case StopReason::kEnd:
+      return "end";
+    case StopReason::kContext:
+      return "context";
+    case StopReason::kCallback:
+      return "stopped";
+  }
+  return "";
+}
+
+struct Totals {
+  int64_t rounds = 0, drafted = 0, accepted = 0;
+};
+
+Totals Sum(const std::vector<SpeculationRound>& rounds) {
+  Totals totals;
+  for (const SpeculationRound& round : rounds) {
+    ++totals.rounds;
+    totals.drafted += round.drafted;
+    totals.accepted += round.accepted;
+  }
+  return totals;
+}
+
+int Run(const Options& options) {
+  const std::unique_ptr<Backend> backend = MakeBackend(options.common.backend, options.common.threads);
+  Loaded target(options.model, *backend);
+  const Tokenizer& tokenizer = *target.model->tokenizer;
+  const std::vector<Token> prompt = PromptTokens(options, tokenizer);
+
+  const bool speculative = !options.draft.empty();
+  const SpeculationOptions speculation = Speculation(options);
+  std::unique_ptr<Loaded> draft;
+  std::unique_ptr<Drafter> drafter;
+  if (options.draft == kNgramDraft) {
+    drafter = MakeNgramDrafter();
+  } else if (options.draft.starts_with("grpc://")) {
+    Fail(ErrorKind::kUnsupported, "--draft {}: this build has no remote drafts; name a model file or '{}'",
+         options.draft, kNgramDraft);
+  } else if (speculative) {
+    draft = std::make_unique<Loaded>(options.draft, *backend);
+    RequireSameTokenizer(tokenizer, options.model, *draft->model->tokenizer, options.draft);
+    drafter = MakeModelDrafter(draft->engine, {.context = options.context,
+                                               .cache = options.cache,
+                                               .max_draft = speculation.draft_length,
+                                               .min_probability = options.draft_p_min});
+  }
+
+  Session session(
+      target.engine,
+      {.context = options.context, .cache = options.cache, .rollback = speculative ? RollbackFor(speculation) : 0});
+  const OnToken stream = [&](Token token) {
+    if (!options.common.json && !tokenizer.IsEndOfGeneration(token)) {
+      PrintText(tokenizer.TokenBytes(token, /*special=*/false));
+      FlushStdout();
+    }
+    return true;
+  };
+  std::vector<SpeculationRound> rounds;
+  const Generation result = speculative ? GenerateSpeculatively(session, *drafter, prompt, options.generate,
+                                                                speculation, tokenizer, stream, rounds)
+                                        : Generate(session, prompt, options.generate, tokenizer, stream);
+  const Totals totals = Sum(rounds);
+  if (options.common.json) {
+    Json json = {{"text", tokenizer.Decode(result.tokens, /*special=*/false)},
+                 {"tokens", result.tokens},
+                 {"prompt_tokens", prompt.size()},
+                 {"stop", StopName(result.stop)},
+                 {"tok_per_s", result.TokensPerSecond()},
+                 {"time_to_first_token_s", result.prompt_seconds},
+                 {"backend", backend->description()},
+                 {"speculation", nullptr}};
+    if (speculative) {
+      json["speculation"] = {{"drafter", drafter->description()},
+                             {"rounds", totals.rounds},
+                             {"drafted", totals.drafted},
+                             {"accepted", totals.accepted}};
+    }
+    PrintJson(json);
+    return 0;
+  }
+  PrintText("\n");
+  spdlog::info("{} tokens of prompt, first token after {:.2f} s; {} tokens at {:.1f} tok/s; {}; {}", prompt.size(),
+               result.prompt_seconds, result.tokens.size(), result.TokensPerSecond(), StopName(result.stop),
+               backend->description());
+  if (speculative) {
+    spdlog::info("{}: {} of {} guesses taken in {} rounds", drafter->description(), totals.accepted, totals.drafted,
+                 totals.rounds);
+  }
+  return 0;
+}
+
+}  // namespace
+
+CommandAction AddGenerate(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  SamplingOptions& sampling = options->generate.sampling;
+  app.add_option("-m,--model", options->model, "model file")->required()->type_name("MODEL");
+  CLI::Option* prompt = app.add_option("-p,--prompt", options->prompt, "text to continue")->type_name("TEXT");
+  app.add_option("-f,--file", options->prompt_file, "read the text to continue from a file")
+      ->type_name("FILE")
+      ->excludes(prompt);
+  app.add_option("-n,--predict", options->generate.max_tokens, "tokens to generate")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("-c,--context", options->context, "context in tokens; 0: the model's own, at most 4096")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("--temp", sampling.temperature, "temperature; 0: always the likeliest token")
+      ->capture_default_str()
+      ->type_name("T");
+  app.add_option("--top-k", sampling.top_k, "draw from the K likeliest; 0: all")->capture_default_str()->type_name("K");
+  app.add_option("--top-p", sampling.top_p, "draw from the likeliest that reach this mass; 1: all")
+      ->capture_default_str()
+      ->type_name("P");
+  app.add_option("--min-p", sampling.min_p, "draw from those with this share of the likeliest's probability; 0: all")
+      ->capture_default_str()
+      ->type_name("P");
+  app.add_flag("--ignore-eos", options->generate.ignore_end, "go on after an end-of-generation token");
+  app.add_option("--draft", options->draft, "speculate: a draft model of the same tokenizer, or 'ngram'")
+      ->type_name("MODEL");
+  app.add_option("-k,--draft-max", options->draft_length, "guesses a round, 1 to 32, or 'auto'")
+      ->capture_default_str()
+      ->type_name("K");
+  app.add_option("--draft-p-min", options->draft_p_min, "end a draft before a guess that is less likely than this")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str()
+      ->type_name("P");
+  AddCacheOption(app, options->cache);
+  AddCommonOptions(app, options->common, kThreads | kBackend | kSeed | kJson);
+  return [options] {
+    options->generate.seed = options->common.seed;
+    return Run(*options);
+  };
+}
+
+}  // namespace assay
