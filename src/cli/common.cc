@@ -72,11 +72,13 @@ void FlushStdout() {
   if (std::fflush(stdout) != 0) FailStdout(errno);
 }
 
-void PrintJson(const Json& fields) {
+std::string JsonText(const Json& fields) {
   Json document = {{"schema", kJsonSchema}};
   document.update(fields);
-  PrintText(document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
+
+void PrintJson(const Json& fields) { PrintText(JsonText(fields)); }
 
 std::string OneLine(std::string_view text) {
   std::string line(text);

@@ -36,7 +36,8 @@ std::string RungNames();  // "F16, Q8_0, ..."
 void PrintText(std::string_view text);
 void FlushStdout();
 
-// Prints the one document of --json: {"schema": 1, ...fields}. Strings that are not UTF-8 get replacement characters.
+// The one document of --json: {"schema": 1, ...fields}. Strings that are not UTF-8 get replacement characters.
+std::string JsonText(const Json& fields);
 void PrintJson(const Json& fields);
 
 // The text as one line without control characters, which names from files may hold.

@@ -1,0 +1,191 @@
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/command.h"
+#include "cli/common.h"
+#include "cli/ladder_output.h"
+#include "cli/progress.h"
+#include "measure/environment.h"
+#include "store/store.h"
+#include "study/engine_lab.h"
+#include "study/ladder.h"
+
+namespace assay {
+namespace {
+
+struct Options {
+  std::string model, text, folder;
+  std::string database = "assay.db";
+  std::vector<std::string> types;
+  std::string max_loss = "1%";
+  bool fresh = false;
+  LadderSettings settings;
+  CommonOptions common;
+};
+
+volatile sig_atomic_t stop_requested = 0;
+
+// The first Ctrl-C asks the ladder to stop; a second one kills, as it would have without this.
+void StopOnSignals() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { stop_requested = 1; };
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+// A line for each step on stderr, or one bar where that is a terminal.
+class Watch {
+ public:
+  explicit Watch(std::string database) : database_(std::move(database)) {}
+
+  void operator()(const std::string& step, double share) {
+    if (stop_requested != 0) {
+      bar_.reset();
+      Fail(ErrorKind::kInternal,
+           "stopped at \"{}\"; what was measured is kept in {}: the same command goes on from there", step, database_);
+    }
+    if (step != step_) {
+      step_ = step;
+      if (isatty(STDERR_FILENO) == 0) fmt::print(stderr, "{}\n", step);
+      bar_.emplace(step);
+    }
+    bar_->Update(static_cast<uint64_t>(share * 1000.0), 1000);
+  }
+
+  void Finish() { bar_.reset(); }
+
+ private:
+  std::string database_;
+  std::string step_;
+  std::optional<Progress> bar_;
+};
+
+// "1%" or "1".
+double ParsePercent(const std::string& text) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  const std::string_view rest(end);
+  if (end == text.c_str() || !(rest.empty() || rest == "%") || !(value >= 0.0 && value <= 1000.0)) {
+    Fail(ErrorKind::kUsage, "--max-loss {}: not a percentage from 0 to 1000, such as 1%", text);
+  }
+  return value;
+}
+
+std::vector<Rung> ParseRungs(const std::vector<std::string>& names) {
+  std::vector<Rung> rungs;
+  for (const std::string& name : names) rungs.push_back(ParseRung(name).rung);
+  if (rungs.empty()) {
+    for (const RungTraits& rung : Rungs()) rungs.push_back(rung.rung);
+  }
+  return rungs;
+}
+
+std::filesystem::path FolderOf(const Options& options) {
+  if (!options.folder.empty()) return options.folder;
+  return std::filesystem::path(options.model).stem().string() + "-ladder";
+}
+
+LadderResult Climb(const Options& options, EngineLab& lab, const Backend& backend, const PickRules& rules) {
+  const LadderSubject subject{.source = lab.source(),
+                              .text = std::filesystem::path(options.text).filename().string(),
+                              .text_hash = lab.text_hash(),
+                              .backend = backend.description(),
+                              .threads = options.common.threads,
+                              .environment = CaptureEnvironment()};
+  Store store(options.database);
+  StopOnSignals();
+  Watch watch(options.database);
+  const LadderResult result = RunLadder(store, lab, subject, options.settings, rules, options.fresh,
+                                        [&](const std::string& step, double share) { watch(step, share); });
+  watch.Finish();
+  return result;
+}
+
+bool AnyInvalid(const LadderResult& result) {
+  for (const LadderRung& rung : result.rungs) {
+    if (!rung.invalid.empty()) return true;
+  }
+  return false;
+}
+
+int RunLadderCommand(Options& options) {
+  options.settings.rungs = ParseRungs(options.types);
+  options.settings.seed = options.common.seed;
+  const PickRules rules{.max_loss_pct = ParsePercent(options.max_loss)};
+  LadderPlaces places{.folder = FolderOf(options), .database = options.database, .rung_files = {}};
+  const std::unique_ptr<Backend> backend = MakeBackend(options.common.backend, options.common.threads);
+  EngineLab lab(options.model, *backend, options.common.threads, options.text, places.folder, options.settings);
+  const LadderResult result = Climb(options, lab, *backend, rules);
+  for (const Rung rung : options.settings.rungs) places.rung_files.push_back(lab.RungPath(rung));
+  if (options.settings.windows > result.windows) {
+    spdlog::warn("--windows {}: {} has {} windows of {} tokens; all were scored", options.settings.windows,
+                 options.text, result.windows, options.settings.context);
+  }
+  const Json json = LadderJson(result, places);
+  WriteFileAtomically(places.folder / "ladder.md", LadderMarkdown(result, places));
+  WriteFileAtomically(places.folder / "ladder.json", JsonText(json));
+  PrintText(options.common.json ? JsonText(json) : LadderText(result, places));
+  return AnyInvalid(result) ? ExitCode(ErrorKind::kInvalid) : 0;
+}
+
+void AddSettings(CLI::App& app, LadderSettings& settings) {
+  app.add_option("-c,--context", settings.context, "perplexity: tokens of a window; the second half of each is scored")
+      ->check(CLI::Range(8, 1 << 20))
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("--windows", settings.windows, "perplexity: score at most this many windows; 0: all of the text")
+      ->check(CLI::Range(0, 1 << 30))
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("-p,--prompt", settings.prompt, "speed: tokens of the prompt")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("-n,--generate", settings.generate, "speed: tokens generated")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("-r,--repetitions", settings.repetitions, "speed: rounds over all rungs")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str()
+      ->type_name("N");
+}
+
+}  // namespace
+
+CommandAction AddLadder(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  app.add_option("MODEL", options->model, "the model to quantise, of which every rung is made")->required();
+  app.add_option("--text", options->text, "text to measure the perplexity on")->required()->type_name("FILE");
+  app.add_option("--types", options->types, "the rungs, separated by commas; all when not given: " + RungNames())
+      ->delimiter(',')
+      ->type_name("TYPE,...");
+  app.add_option("-o,--output", options->folder,
+                 "folder for the rungs' files, ladder.md and ladder.json; MODEL-ladder when not given")
+      ->type_name("DIR");
+  app.add_option("--db", options->database, "database that keeps every run; an interrupted ladder resumes from it")
+      ->capture_default_str()
+      ->type_name("FILE");
+  app.add_option("--max-loss", options->max_loss, "rise of the perplexity that is tolerated in the pick")
+      ->capture_default_str()
+      ->type_name("PERCENT");
+  app.add_flag("--fresh", options->fresh, "measure anew what the database has already");
+  AddSettings(app, options->settings);
+  AddCommonOptions(app, options->common, kThreads | kBackend | kSeed | kJson);
+  return [options] { return RunLadderCommand(*options); };
+}
+
+}  // namespace assay
