@@ -101,7 +101,7 @@ def check(source_root):
     """All bad includes below `source_root`, as lines to print."""
     findings = []
     for file in sorted(source_root.rglob("*")):
-        if file.suffix not in (".cc", ".h"):
+        if file.suffix not in (".cc", ".h", ".inl"):
             continue
         path = file.relative_to(source_root).as_posix()
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
