@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
+#include "gguf/gguf.h"
 #include "run_assay.h"
 
 namespace assay {
@@ -141,6 +143,27 @@ TEST(PerplexityCommandTest, MoreWindowsThanTheTextHasAreSaidToBeMissing) {
   EXPECT_EQ(outcome.exit_code, 0);
   EXPECT_THAT(outcome.err, HasSubstr("--windows 1000"));
   EXPECT_GT(json::parse(outcome.out)["windows"], 5);
+}
+
+// The bundled model with this value at the beginning of a tensor of float32.
+std::string BrokenModel(const std::string& tensor_name, float value) {
+  const GgufFile file = GgufFile::Open(BundledPath(kDraft));
+  const std::span<const uint8_t> data = file.FindTensor(tensor_name)->data;
+  std::string content = ReadFile(BundledPath(kDraft));
+  const size_t at = content.find(std::string(data.begin(), data.end()));
+  content.replace(at, sizeof(value), std::string(reinterpret_cast<const char*>(&value), sizeof(value)));
+  return WriteTemporary("broken.gguf", content);
+}
+
+TEST(PerplexityCommandTest, LogitsThatAreNotFiniteMakeTheRunInvalid) {
+  const std::string broken = BrokenModel("output_norm.weight", std::nanf(""));
+  const std::vector<std::string> text = {"-f", BundledPath("eval_prose.txt"), "-c", "64", "--windows", "2"};
+  std::vector<std::string> alone = {"perplexity", "-m", broken};
+  alone.insert(alone.end(), text.begin(), text.end());
+  ExpectOneLineError(RunAssay(alone), 4, "the model gives logits that are not finite in window 0 at position 32");
+  std::vector<std::string> compared = {"perplexity", "-m", BundledPath(kDraft), "--base", broken};
+  compared.insert(compared.end(), text.begin(), text.end());
+  ExpectOneLineError(RunAssay(compared), 4, "the base model");
 }
 
 TEST(BenchCommandTest, EveryTestOfEveryModelKeepsItsSamples) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,13 +30,18 @@ std::string TakeFile(const std::string& path) {
   return content;
 }
 
-[[noreturn]] void Execute(const std::vector<std::string>& arguments, const std::string& out, const std::string& err) {
+[[noreturn]] void Execute(const std::vector<std::string>& arguments, const Adversity& adversity, const std::string& out,
+                          const std::string& err) {
   const auto redirect = [](int fd, const std::string& path) {
     const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (file < 0 || dup2(file, fd) < 0) _exit(126);
   };
-  redirect(STDOUT_FILENO, out);
+  redirect(STDOUT_FILENO, adversity.stdout_path.empty() ? out : adversity.stdout_path);
   redirect(STDERR_FILENO, err);
+  if (adversity.largest_file > 0) {
+    const rlimit limit = {adversity.largest_file, adversity.largest_file};
+    if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(125);
+  }
   std::vector<char*> argv = {const_cast<char*>("assay")};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
@@ -44,12 +50,12 @@ std::string TakeFile(const std::string& path) {
 }
 
 // `meanwhile` gets the running program and the file that its stderr goes to.
-Outcome Run(const std::vector<std::string>& arguments,
+Outcome Run(const std::vector<std::string>& arguments, const Adversity& adversity,
             const std::function<void(pid_t, const std::string&)>& meanwhile) {
   const std::string out = UniquePath("out");
   const std::string err = UniquePath("err");
   const pid_t child = fork();
-  if (child == 0) Execute(arguments, out, err);
+  if (child == 0) Execute(arguments, adversity, out, err);
   meanwhile(child, err);
   int status = 0;
   waitpid(child, &status, 0);
@@ -62,12 +68,12 @@ Outcome Run(const std::vector<std::string>& arguments,
 
 }  // namespace
 
-Outcome RunAssay(const std::vector<std::string>& arguments) {
-  return Run(arguments, [](pid_t, const std::string&) {});
+Outcome RunAssay(const std::vector<std::string>& arguments, const Adversity& adversity) {
+  return Run(arguments, adversity, [](pid_t, const std::string&) {});
 }
 
 Outcome RunAssayUntil(const std::vector<std::string>& arguments, const std::string& text, int signal) {
-  return Run(arguments, [&](pid_t child, const std::string& err) {
+  return Run(arguments, {}, [&](pid_t child, const std::string& err) {
     siginfo_t ended{};
     while (ReadText(err).find(text) == std::string::npos) {
       // Left waitable: Run() takes the status.
@@ -82,9 +88,19 @@ Outcome RunAssayUntil(const std::vector<std::string>& arguments, const std::stri
 std::string BundledPath(const std::string& name) { return std::string(ASSAY_SOURCE_DIR) + "/models/" + name; }
 
 std::string WriteTemporary(const std::string& name, const std::string& content) {
-  const std::string path = UniquePath(name);
-  std::ofstream(path, std::ios::binary) << content;
-  return path;
+  struct Files {
+    Files() = default;
+    Files(const Files&) = delete;
+    Files& operator=(const Files&) = delete;
+    ~Files() {
+      for (const std::string& path : paths) unlink(path.c_str());
+    }
+    std::vector<std::string> paths;
+  };
+  static Files files;
+  files.paths.push_back(UniquePath(name));
+  std::ofstream(files.paths.back(), std::ios::binary) << content;
+  return files.paths.back();
 }
 
 }  // namespace assay

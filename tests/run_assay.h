@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -10,8 +11,14 @@ struct Outcome {
   std::string out, err;
 };
 
+// What the program meets, to see it fail.
+struct Adversity {
+  std::string stdout_path;    // where results go instead, such as /dev/full
+  uint64_t largest_file = 0;  // no file can grow beyond this many bytes, as on a full disk; 0: no limit
+};
+
 // Runs the program that was built beside this test, without a shell.
-Outcome RunAssay(const std::vector<std::string>& arguments);
+Outcome RunAssay(const std::vector<std::string>& arguments, const Adversity& adversity = {});
 
 // The same, and sends `signal` to it as soon as its stderr holds `text`.
 Outcome RunAssayUntil(const std::vector<std::string>& arguments, const std::string& text, int signal);
@@ -19,7 +26,7 @@ Outcome RunAssayUntil(const std::vector<std::string>& arguments, const std::stri
 // A file of the bundled models/.
 std::string BundledPath(const std::string& name);
 
-// A file below the test's temporary folder with this content.
+// A file below the test's temporary folder with this content, removed when the test program ends.
 std::string WriteTemporary(const std::string& name, const std::string& content);
 
 }  // namespace assay

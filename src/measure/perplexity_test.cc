@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/rng.h"
+#include "model/model_spec.h"
 
 namespace assay {
 namespace {
@@ -268,6 +271,19 @@ TEST(WindowReaderTest, TokensOfThePiecesAreThoseOfTheWholeText) {
   EXPECT_NEAR(reader.progress(), 1.0, 0.01);
   whole.resize(whole.size() / 100 * 100);
   EXPECT_EQ(read, whole);
+}
+
+TEST(WindowReaderTest, TokensOfThePiecesAreThoseOfTheWholeTextWithARealTokenizer) {
+  const std::string models = std::string(ASSAY_SOURCE_DIR) + "/models/";
+  const std::unique_ptr<Tokenizer> tokenizer = BuildTokenizer(GgufFile::Open(models + "tiny-qwen35-draft.gguf"));
+  for (const std::string name : {"eval_prose.txt", "eval_code.txt"}) {
+    const std::string text = ReadFile(models + name);
+    const std::vector<Token> whole = tokenizer->Encode(text, false);
+    WindowReader reader(*tokenizer, text, 64);
+    const std::vector<Token> read = ReadAll(reader, whole.size());
+    EXPECT_EQ(reader.tokens_read(), static_cast<int64_t>(whole.size())) << name;
+    EXPECT_TRUE(std::equal(read.begin(), read.end(), whole.begin())) << name;
+  }
 }
 
 TEST(WindowReaderTest, ReadsNoMoreThanTheWindowsNeed) {
