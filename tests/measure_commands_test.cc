@@ -19,7 +19,6 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
 
 const std::string kDraft = "tiny-qwen35-draft.gguf";
 const std::string kModel = "tiny-qwen35.gguf";
