@@ -23,7 +23,8 @@ CpuWeight::CpuWeight(const WeightSource& source, ThreadPool& pool)
     Fail(ErrorKind::kBadFile, "tensor {}: {} bytes of data, {} expected", source.name, source.data.size(), expected);
   }
   const PackedShape shape = ShapeOf(packing_, columns);
-  panels_ = (rows + kPanelRows - 1) / kPanelRows;
+  constexpr int64_t kGroupRows = kPanelRows * kPanelGroup;
+  panels_ = (rows + kGroupRows - 1) / kGroupRows * kPanelGroup;
   records_ = shape.records;
   panel_bytes_ = shape.records * shape.record_bytes;
   packed_ = AlignedBytes(static_cast<size_t>(experts * panels_ * panel_bytes_));
@@ -31,6 +32,7 @@ CpuWeight::CpuWeight(const WeightSource& source, ThreadPool& pool)
     const int64_t expert = i / panels_;
     const int64_t first = i % panels_ * kPanelRows;
     const auto count = static_cast<int>(std::min<int64_t>(kPanelRows, rows - first));
+    if (count <= 0) return;
     const uint8_t* data = source_ + static_cast<uint64_t>(expert * rows + first) * row_bytes;
     PackPanel(packing_, data, row_bytes, count, columns, packed_.data() + i * panel_bytes_);
   });

@@ -41,16 +41,32 @@ struct Task {
   int64_t first, count;  // panels
 };
 
-DotArgs ArgsFor(const Product& product, int64_t panel, int64_t panels) {
-  const CpuWeight& weight = *product.weight;
-  DotArgs args;
-  args.panel = weight.panel(product.expert, panel);
-  args.panel_bytes = weight.panel_bytes();
-  args.records = weight.records();
-  args.out_stride = weight.rows;
-  args.rows = static_cast<int>(std::min(panels * kPanelRows, weight.rows - panel * kPanelRows));
-  return args;
-}
+// One tile of tokens through `count` panels that start at panel `first` of the weight.
+struct TileRun {
+  const Product& product;
+  const Activations& activations;
+  Encoding encoding;
+  int64_t records, panel_bytes;
+  int offset_bits = 0;
+
+  void operator()(const TileKernels& kernels, const uint8_t* panels, int64_t first, int64_t count, int token) const {
+    DotArgs args;
+    args.panel_bytes = panel_bytes;
+    args.records = records;
+    args.offset_bits = offset_bits;
+    args.out_stride = product.weight->rows;
+    activations.Fill(encoding, product.first + token, args);
+    for (int64_t i = 0; i < count;) {
+      const bool several = i + kernels.panels <= count;
+      const int64_t row = (first + i) * kPanelRows;
+      args.panel = panels + i * panel_bytes;
+      args.out = product.out + token * product.weight->rows + row;
+      args.rows = static_cast<int>(std::min<int64_t>(kPanelRows * kernels.panels, product.weight->rows - row));
+      (several ? kernels.several : kernels.single)(args);
+      i += several ? kernels.panels : 1;
+    }
+  }
+};
 
 // Unpacks the panels once and takes all tokens through them.
 void RunLong(const PackingKernels& kernels, int max_tile, const Task& task, const Activations& activations) {
@@ -64,33 +80,18 @@ void RunLong(const PackingKernels& kernels, int max_tile, const Task& task, cons
   for (int64_t i = 0; i < task.count; ++i) {
     kernels.expand(weight.panel(product.expert, task.first + i), weight.records(), scratch.data() + i * panel_bytes);
   }
-  ForTiles(product.tokens, max_tile, [&](int first, int count) {
-    for (int64_t i = 0; i < task.count; ++i) {
-      DotArgs args = ArgsFor(product, task.first + i, 1);
-      args.panel = scratch.data() + i * panel_bytes;
-      args.records = blocks;
-      activations.Fill(kernels.long_encoding, product.first + first, args);
-      args.out = product.out + first * weight.rows + (task.first + i) * kPanelRows;
-      kernels.expanded[count - 1](args);
-    }
+  const TileRun run = {product, activations, kernels.long_encoding, blocks, panel_bytes, kernels.offset_bits};
+  ForTiles(product.tokens, max_tile, [&](int token, int count) {
+    run(kernels.expanded[count - 1], scratch.data(), task.first, task.count, token);
   });
 }
 
 void RunShort(const PackingKernels& kernels, int max_tile, const Task& task, const Activations& activations) {
   const Product& product = *task.product;
-  const auto run = [&](int first, int64_t panel, int64_t panels, DotFunction dot) {
-    DotArgs args = ArgsFor(product, panel, panels);
-    activations.Fill(kernels.encoding, product.first + first, args);
-    args.out = product.out + first * product.weight->rows + panel * kPanelRows;
-    dot(args);
-  };
-  ForTiles(product.tokens, max_tile, [&](int first, int count) {
-    const int64_t together = kernels.panels[count - 1];
-    int64_t i = 0;
-    for (; i + together <= task.count; i += together) {
-      run(first, task.first + i, together, kernels.tile[count - 1]);
-    }
-    for (; i < task.count; ++i) run(first, task.first + i, 1, kernels.single[count - 1]);
+  const CpuWeight& weight = *product.weight;
+  const TileRun run = {product, activations, kernels.encoding, weight.records(), weight.panel_bytes()};
+  ForTiles(product.tokens, max_tile, [&](int token, int count) {
+    run(kernels.tile[count - 1], weight.panel(product.expert, task.first), task.first, task.count, token);
   });
 }
 
@@ -105,7 +106,8 @@ void RunProducts(const KernelTable& kernels, ThreadPool& pool, std::span<const P
                  const Activations& activations) {
   int64_t panels = 0;
   for (const Product& product : products) panels += product.weight->panels();
-  const int64_t share = std::clamp<int64_t>(panels / (pool.size() * kTasksPerThread), 1, kMostPanels);
+  const int64_t share = std::clamp<int64_t>(panels / (pool.size() * kTasksPerThread) / kPanelGroup * kPanelGroup,
+                                            kPanelGroup, kMostPanels);
   thread_local std::vector<Task> tasks;
   tasks.clear();
   for (const Product& product : products) {

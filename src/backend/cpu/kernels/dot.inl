@@ -12,78 +12,132 @@ requires(Format::kMinima) struct MetaOf<Format> {
   using Type = MinimumMeta;
 };
 
+// The sums of products start with the correction for codes that stand for code - 2^kOffsetBits.
 template <typename Format, typename Meta>
-__attribute__((always_inline)) inline Ints StartDot(const Meta& meta, int sub) {
+__attribute__((always_inline)) inline Ints StartDot(const Meta& meta, int sub, int offset_bits) {
   if constexpr (Format::kMinima) {
     return SetInts(0);
   } else if constexpr (Format::kSigned) {
     return StartSigned(meta.minus_sum[sub]);
   } else {
-    return ShiftLeft<Format::kOffsetBits>(SetInts(meta.minus_sum[sub]));
+    return ShiftLeftBy(SetInts(meta.minus_sum[sub]), offset_bits);
   }
 }
 
-// Adds the products of one block of 32 columns to the sums.
-template <typename Format, int kTokens>
-__attribute__((always_inline)) inline void AddBlock(const uint8_t* block, const typename Format::Scales& scales,
-                                                    int block_in_record, const uint8_t* x, int64_t x_stride,
-                                                    const uint8_t* meta_bytes, int64_t meta_stride,
-                                                    Floats (&sums)[kTokens]) {
-  using Meta = typename MetaOf<Format>::Type;
-  constexpr int kQuads = 8 / Format::kSubs;
-  Floats parts[kTokens];
-  Unroll<Format::kSubs>([&](auto sub_index) __attribute__((always_inline)) {
-    constexpr int kSub = decltype(sub_index)::value;
-    Ints dots[kTokens];
-    Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
-      const auto* meta = reinterpret_cast<const Meta*>(meta_bytes + t.value * meta_stride);
-      dots[t.value] = StartDot<Format>(*meta, kSub);
-    });
-    Unroll<kQuads>([&](auto quad) __attribute__((always_inline)) {
-      constexpr int kQuad = kSub * kQuads + decltype(quad)::value;
-      const Bytes codes = Format::template Codes<kQuad>(block);
-      Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
-        const Bytes four = Quad(x + t.value * x_stride + 4 * kQuad);
-        dots[t.value] = Format::kSigned ? DotSigned(dots[t.value], codes, four) : Dot(dots[t.value], codes, four);
-      });
-    });
-    const Floats scale = scales.Scale(block_in_record, kSub);
-    Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
-      const Floats dot = ToFloats(dots[t.value]);
-      const auto* meta = reinterpret_cast<const Meta*>(meta_bytes + t.value * meta_stride);
-      if constexpr (Format::kSubs == 1) {
-        sums[t.value] = Fma(dot, Mul(scale, Set(meta->scale)), sums[t.value]);
-      } else if constexpr (kSub == 0) {
-        parts[t.value] = Mul(dot, scale);
-      } else {
-        sums[t.value] = Fma(Fma(dot, scale, parts[t.value]), Set(meta->scale), sums[t.value]);
-      }
-    });
-    if constexpr (Format::kMinima) {
-      const Floats minimum = scales.Minimum(block_in_record, kSub);
-      Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
-        const auto* meta = reinterpret_cast<const Meta*>(meta_bytes + t.value * meta_stride);
-        sums[t.value] = Fma(minimum, Set(meta->sum[kSub]), sums[t.value]);
-      });
-    }
+// The activations of a tile's tokens, from the current block on.
+struct TileInput {
+  const uint8_t* codes;
+  int64_t stride;
+  const uint8_t* meta;
+  int64_t meta_stride;
+  int offset_bits;
+};
+
+// Weights stream through once: asking for them this far ahead covers the memory's latency at full speed. An address
+// past the end does no harm.
+constexpr int kPrefetchBytes = 4096;
+
+template <typename Format>
+__attribute__((always_inline)) inline void PrefetchBlock(const uint8_t* block) {
+  for (int64_t line = 0; line < Format::kRecordBytes / Format::kBlocks; line += 64) {
+    __builtin_prefetch(block + kPrefetchBytes + line);
+  }
+}
+
+// What a tile keeps: a sum per panel and token.
+template <int kTokens, int kPanels>
+struct TileSums {
+  Floats of[kPanels][kTokens];
+};
+
+template <int kTokens, int kPanels, typename Body>
+__attribute__((always_inline)) inline void ForTile(const Body& body) {
+  Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+    Unroll<kTokens>([&](auto t) __attribute__((always_inline)) { body(p, t); });
   });
 }
 
-template <typename Format, int kTokens>
-void DotTile(const DotArgs& args) {
+// Adds the products of one sub-block (the columns that share a scale) to the sums. `parts` carries a block's first
+// sub-block to its second.
+template <typename Format, int kSub, int kTokens, int kPanels>
+__attribute__((always_inline)) inline void AddSubBlock(const uint8_t* const (&blocks)[kPanels],
+                                                       const typename Format::Scales* scales, int index,
+                                                       const TileInput& x, TileSums<kTokens, kPanels>& parts,
+                                                       TileSums<kTokens, kPanels>& sums) {
   using Meta = typename MetaOf<Format>::Type;
-  Floats sums[kTokens];
-  Unroll<kTokens>([&](auto t) { sums[t.value] = Zero(); });
+  constexpr int kQuads = 8 / Format::kSubs;
+  const auto meta = [&](int t) -> const Meta& { return *reinterpret_cast<const Meta*>(x.meta + t * x.meta_stride); };
+  Ints dots[kPanels][kTokens];
+  Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
+    const Ints start = StartDot<Format>(meta(t.value), kSub, x.offset_bits);
+    Unroll<kPanels>([&](auto p) __attribute__((always_inline)) { dots[p.value][t.value] = start; });
+  });
+  Unroll<kQuads>([&](auto quad) __attribute__((always_inline)) {
+    constexpr int kQuad = kSub * kQuads + decltype(quad)::value;
+    Bytes codes[kPanels];
+    Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+      codes[p.value] = Format::template Codes<kQuad>(blocks[p.value]);
+    });
+    Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
+      const Bytes four = Quad(x.codes + t.value * x.stride + 4 * kQuad);
+      Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+        Ints& dot = dots[p.value][t.value];
+        dot = Format::kSigned ? DotSigned(dot, codes[p.value], four) : Dot(dot, codes[p.value], four);
+      });
+    });
+  });
+  Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+    const Floats scale = scales[p.value].Scale(index, kSub);
+    const Floats minimum = Format::kMinima ? scales[p.value].Minimum(index, kSub) : Zero();
+    Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
+      const Floats dot = ToFloats(dots[p.value][t.value]);
+      const Floats x_scale = Set(meta(t.value).scale);
+      Floats& sum = sums.of[p.value][t.value];
+      if constexpr (Format::kSubs == 1) {
+        sum = Fma(dot, Mul(scale, x_scale), sum);
+      } else if constexpr (kSub == 0) {
+        parts.of[p.value][t.value] = Mul(dot, scale);
+      } else {
+        sum = Fma(Fma(dot, scale, parts.of[p.value][t.value]), x_scale, sum);
+      }
+      if constexpr (Format::kMinima) sum = Fma(minimum, Set(meta(t.value).sum[kSub]), sum);
+    });
+  });
+}
+
+template <int kTokens, int kPanels>
+__attribute__((always_inline)) inline void StoreTile(const TileSums<kTokens, kPanels>& sums, const DotArgs& args) {
+  ForTile<kTokens, kPanels>([&](auto p, auto t) {
+    const int rows = args.rows - p.value * kPanelRows;
+    if (rows <= 0) return;
+    StorePart(args.out + t.value * args.out_stride + p.value * kPanelRows, sums.of[p.value][t.value],
+              rows < kPanelRows ? rows : kPanelRows);
+  });
+}
+
+template <typename Format, int kTokens, int kPanels>
+void DotTile(const DotArgs& args) {
+  using Scales = typename Format::Scales;
+  TileSums<kTokens, kPanels> sums, parts;
+  ForTile<kTokens, kPanels>([&](auto p, auto t) { sums.of[p.value][t.value] = Zero(); });
   const uint8_t* record = args.panel;
-  const uint8_t* x = args.x;
-  const uint8_t* meta = args.meta;
+  TileInput x = {args.x, args.x_stride, args.meta, args.meta_stride, Format::OffsetBits(args)};
   for (int64_t i = 0; i < args.records; ++i, record += Format::kRecordBytes) {
-    const typename Format::Scales scales(record);
-    for (int b = 0; b < Format::kBlocks; ++b, x += kBlockColumns, meta += sizeof(Meta)) {
-      AddBlock<Format, kTokens>(Format::Block(record, b), scales, b, x, args.x_stride, meta, args.meta_stride, sums);
+    Scales scales[kPanels];
+    Unroll<kPanels>([&](auto p) { scales[p.value] = Scales(record + p.value * args.panel_bytes); });
+    for (int b = 0; b < Format::kBlocks; ++b) {
+      const uint8_t* blocks[kPanels];
+      Unroll<kPanels>([&](auto p) {
+        blocks[p.value] = Format::Block(record + p.value * args.panel_bytes, b);
+        PrefetchBlock<Format>(blocks[p.value]);
+      });
+      AddSubBlock<Format, 0>(blocks, scales, b, x, parts, sums);
+      if constexpr (Format::kSubs == 2) AddSubBlock<Format, 1>(blocks, scales, b, x, parts, sums);
+      x.codes += kBlockColumns;
+      x.meta += sizeof(typename MetaOf<Format>::Type);
     }
   }
-  Unroll<kTokens>([&](auto t) { StorePart(args.out + t.value * args.out_stride, sums[t.value], args.rows); });
+  StoreTile(sums, args);
 }
 
 // ---- Float weights: records are single columns of 16 rows.
@@ -103,8 +157,8 @@ struct BF16Source {
 
 template <typename Source, int kTokens, int kPanels>
 void FloatDotTile(const DotArgs& args) {
-  Floats sums[kPanels][kTokens];
-  Unroll<kPanels>([&](auto p) { Unroll<kTokens>([&](auto t) { sums[p.value][t.value] = Zero(); }); });
+  TileSums<kTokens, kPanels> sums;
+  ForTile<kTokens, kPanels>([&](auto p, auto t) { sums.of[p.value][t.value] = Zero(); });
   const uint8_t* column = args.panel;
   const auto* x = reinterpret_cast<const float*>(args.x);
   const int64_t x_stride = args.x_stride / static_cast<int64_t>(sizeof(float));
@@ -116,17 +170,11 @@ void FloatDotTile(const DotArgs& args) {
     Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
       const Floats value = Set(x[t.value * x_stride + i]);
       Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-        sums[p.value][t.value] = Fma(weights[p.value], value, sums[p.value][t.value]);
+        sums.of[p.value][t.value] = Fma(weights[p.value], value, sums.of[p.value][t.value]);
       });
     });
   }
-  Unroll<kPanels>([&](auto p) {
-    const int rows = args.rows - p.value * kPanelRows;
-    float* out = args.out + p.value * kPanelRows;
-    Unroll<kTokens>([&](auto t) {
-      StorePart(out + t.value * args.out_stride, sums[p.value][t.value], rows < kPanelRows ? rows : kPanelRows);
-    });
-  });
+  StoreTile(sums, args);
 }
 
 // ---- Half-precision weights in large batches: both sides as 16-bit integers with a scale for each block of 32. The
@@ -166,30 +214,38 @@ void ExpandShorts(const uint8_t* panel, int64_t columns, uint8_t* out) {
   }
 }
 
-template <int kTokens>
+template <int kTokens, int kPanels>
 void ShortDotTile(const DotArgs& args) {
-  Floats sums[kTokens];
-  Unroll<kTokens>([&](auto t) { sums[t.value] = Zero(); });
+  TileSums<kTokens, kPanels> sums;
+  ForTile<kTokens, kPanels>([&](auto p, auto t) { sums.of[p.value][t.value] = Zero(); });
   const uint8_t* record = args.panel;
   const uint8_t* x = args.x;
   const auto* x_scales = reinterpret_cast<const float*>(args.meta);
   const int64_t scale_stride = args.meta_stride / static_cast<int64_t>(sizeof(float));
   for (int64_t b = 0; b < args.records; ++b, record += kShortRecordBytes, x += 2 * kBlockColumns) {
-    Ints dots[kTokens];
-    Unroll<kTokens>([&](auto t) __attribute__((always_inline)) { dots[t.value] = SetInts(0); });
+    Ints dots[kPanels][kTokens];
+    ForTile<kTokens, kPanels>([&](auto p, auto t) { dots[p.value][t.value] = SetInts(0); });
     Unroll<16>([&](auto pair) __attribute__((always_inline)) {
-      const Bytes weights = LoadBytes(record + 64 * pair.value);
+      Bytes weights[kPanels];
+      Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+        weights[p.value] = LoadBytes(record + p.value * args.panel_bytes + 64 * pair.value);
+      });
       Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
-        dots[t.value] = DotShorts(dots[t.value], weights, Quad(x + t.value * args.x_stride + 4 * pair.value));
+        const Bytes two = Quad(x + t.value * args.x_stride + 4 * pair.value);
+        Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+          dots[p.value][t.value] = DotShorts(dots[p.value][t.value], weights[p.value], two);
+        });
       });
     });
-    const Floats scale = LoadFloats(record + 1024);
-    Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
-      const Floats both = Mul(scale, Set(x_scales[t.value * scale_stride + b]));
-      sums[t.value] = Fma(ToFloats(dots[t.value]), both, sums[t.value]);
+    Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
+      const Floats scale = LoadFloats(record + p.value * args.panel_bytes + 1024);
+      Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
+        const Floats both = Mul(scale, Set(x_scales[t.value * scale_stride + b]));
+        sums.of[p.value][t.value] = Fma(ToFloats(dots[p.value][t.value]), both, sums.of[p.value][t.value]);
+      });
     });
   }
-  Unroll<kTokens>([&](auto t) { StorePart(args.out + t.value * args.out_stride, sums[t.value], args.rows); });
+  StoreTile(sums, args);
 }
 
 // ---- The kernels of each packing.
@@ -205,13 +261,13 @@ PackingKernels QuantKernels() {
   PackingKernels kernels = {};
   kernels.encoding = kernels.long_encoding = EncodingOf<Format>();
   kernels.blocks = Format::kBlocks;
-  kernels.expanded_block_bytes = Expanded<Format>::kRecordBytes;
+  kernels.expanded_block_bytes = ExpandedOf<Format>::kRecordBytes;
   kernels.expand = &Expand<Format>;
+  kernels.offset_bits = Format::kOffsetBits;
   Unroll<kMaxTile>([&](auto t) {
     constexpr int kTokens = decltype(t)::value + 1;
-    kernels.panels[t.value] = 1;
-    kernels.tile[t.value] = kernels.single[t.value] = &DotTile<Format, kTokens>;
-    kernels.expanded[t.value] = &DotTile<Expanded<Format>, kTokens>;
+    kernels.tile[t.value] = {kDotPanels, &DotTile<Format, kTokens, kDotPanels>, nullptr};
+    kernels.expanded[t.value] = {kDotPanels, &DotTile<ExpandedOf<Format>, kTokens, kDotPanels>, nullptr};
   });
   return kernels;
 }
@@ -223,9 +279,7 @@ PackingKernels FloatKernels() {
   Unroll<kMaxTile>([&](auto t) {
     constexpr int kTokens = decltype(t)::value + 1;
     constexpr int kPanels = FloatPanels(kTokens);
-    kernels.panels[t.value] = kPanels;
-    kernels.tile[t.value] = &FloatDotTile<Source, kTokens, kPanels>;
-    kernels.single[t.value] = &FloatDotTile<Source, kTokens, 1>;
+    kernels.tile[t.value] = {kPanels, &FloatDotTile<Source, kTokens, kPanels>, &FloatDotTile<Source, kTokens, 1>};
   });
   return kernels;
 }
@@ -236,7 +290,10 @@ PackingKernels HalfKernels() {
   kernels.long_encoding = Encoding::kShorts;
   kernels.expanded_block_bytes = kShortRecordBytes;
   kernels.expand = &ExpandShorts<Source>;
-  Unroll<kMaxTile>([&](auto t) { kernels.expanded[t.value] = &ShortDotTile<decltype(t)::value + 1>; });
+  Unroll<kMaxTile>([&](auto t) {
+    constexpr int kTokens = decltype(t)::value + 1;
+    kernels.expanded[t.value] = {kDotPanels, &ShortDotTile<kTokens, kDotPanels>, nullptr};
+  });
   return kernels;
 }
 

@@ -18,6 +18,7 @@ struct DotArgs {
   int64_t x_stride = 0;           // bytes from token to token
   const uint8_t* meta = nullptr;  // OffsetMeta, MinimumMeta or float scales
   int64_t meta_stride = 0;
+  int offset_bits = 0;   // of expanded panels: codes stand for code - 2^offset_bits
   float* out = nullptr;  // of the first row of the panel and the first token
   int64_t out_stride = 0;
   int rows = kPanelRows;  // that exist, of all panels of the call
@@ -26,17 +27,23 @@ using DotFunction = void (*)(const DotArgs& args);
 
 constexpr int kLargestTile = 8;
 
+// The kernels of a tile of so many tokens: `panels` panels at once, and one (null where panels divides kPanelGroup).
+struct TileKernels {
+  int panels = 0;
+  DotFunction several = nullptr;
+  DotFunction single = nullptr;
+};
+
 struct PackingKernels {
-  Encoding encoding;  // for up to max_tile tokens, and beyond unless there is long_encoding
-  int panels[kLargestTile];
-  DotFunction tile[kLargestTile];    // [tokens - 1]: `panels` panels at once
-  DotFunction single[kLargestTile];  // one panel
+  Encoding encoding;               // but for large batches, if long_encoding is another
+  TileKernels tile[kLargestTile];  // [tokens - 1]
   // For large batches: a panel unpacked once into plain codes and scales, and the same products of that.
   Encoding long_encoding;
   int blocks;  // of 32 columns in a record; 0: a record is one column
   int64_t expanded_block_bytes;
+  int offset_bits;
   void (*expand)(const uint8_t* panel, int64_t records, uint8_t* out);
-  DotFunction expanded[kLargestTile];
+  TileKernels expanded[kLargestTile];
 };
 
 // Where the codes of one token go. Null where not wanted.

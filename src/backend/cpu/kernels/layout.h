@@ -16,6 +16,8 @@ namespace assay::cpu {
 //   2 bits: vector i holds quads 4i to 4i + 3 at bits 0, 2, 4 and 6
 //   1 bit:  bit j of the one vector is quad j's
 constexpr int kPanelRows = 16;
+// A weight has a multiple of so many panels, the last ones zeros perhaps: kernels take them in such groups.
+constexpr int kPanelGroup = 2;
 constexpr int kBlockColumns = 32;
 
 constexpr int kPlane8 = 512;

@@ -73,6 +73,7 @@ struct HalfScales {
   static constexpr int kHeader = kHasMinima ? 2 * kHalfHeader : kHalfHeader;
   static constexpr int kSubs = 1;
   static constexpr bool kMinima = kHasMinima;
+  HalfScales() = default;
   explicit HalfScales(const uint8_t* header) : header_(header) {}
   Floats Scale(int block, int) const { return LoadHalf(header_ + 32 * block); }
   Floats Minimum(int block, int) const { return LoadHalf(header_ + kHalfHeader + 32 * block); }
@@ -85,6 +86,7 @@ struct HalfScales {
 struct SuperScales32 {
   static constexpr int kBlocks = kSuperBlocks, kHeader = kSuperHeader, kSubs = 1;
   static constexpr bool kMinima = true;
+  SuperScales32() = default;
   explicit SuperScales32(const uint8_t* header)
       : header_(header), d_(LoadHalf(header)), minus_dmin_(Sub(Zero(), LoadHalf(header + 32))) {}
   Floats Scale(int block, int) const { return Mul(d_, ToFloats(LoadUnsignedBytes(header_ + 64 + 16 * block))); }
@@ -100,6 +102,7 @@ struct SuperScales32 {
 struct SuperScales16 {
   static constexpr int kBlocks = kSuperBlocks, kHeader = kSuperHeader, kSubs = 2;
   static constexpr bool kMinima = false;
+  SuperScales16() = default;
   explicit SuperScales16(const uint8_t* header) : header_(header), d_(LoadHalf(header)) {}
   Floats Scale(int block, int sub) const {
     return Mul(d_, ToFloats(LoadSignedBytes(header_ + 64 + 16 * (2 * block + sub))));
@@ -114,6 +117,7 @@ struct SuperScales16 {
 struct SuperScales16Minima {
   static constexpr int kBlocks = kSuperBlocks, kHeader = kSuperHeader, kSubs = 2;
   static constexpr bool kMinima = true;
+  SuperScales16Minima() = default;
   explicit SuperScales16Minima(const uint8_t* header)
       : header_(header), d_(LoadHalf(header)), minus_dmin_(Sub(Zero(), LoadHalf(header + 32))) {}
   Floats Scale(int block, int sub) const {
@@ -136,6 +140,7 @@ struct Packed {
   static constexpr int kBlocks = Scales::kBlocks, kSubs = Scales::kSubs, kOffsetBits = kOffset;
   static constexpr bool kMinima = Scales::kMinima, kSigned = kOffset == 7;
   static constexpr int64_t kRecordBytes = Scales::kHeader + kBlocks * PlaneType::kBytes;
+  static int OffsetBits(const DotArgs&) { return kOffsetBits; }
   static const uint8_t* Block(const uint8_t* record, int block) {
     return record + Scales::kHeader + block * PlaneType::kBytes;
   }
@@ -157,13 +162,16 @@ using Q6_K = Packed<SuperScales16, SixBits, 5>;
 using Q3_K = Packed<SuperScales16, ThreeBits, 2>;
 using Q2_K = Packed<SuperScales16Minima, TwoBits, 0>;
 
-// Any of them, unpacked: records of one block: codes, then [kSubs] scales, then [kSubs] minima, in float32.
-template <typename Format>
+// Any of them, unpacked: records of one block: codes, then [sub-blocks] scales, then as many minima, in float32.
+// Formats that differ in their offset alone share one.
+template <int kSubBlocks, bool kHasMinima, bool kIsSigned>
 struct Expanded {
-  static constexpr int kBlocks = 1, kSubs = Format::kSubs, kOffsetBits = Format::kOffsetBits;
-  static constexpr bool kMinima = Format::kMinima, kSigned = Format::kSigned;
+  static constexpr int kBlocks = 1, kSubs = kSubBlocks;
+  static constexpr bool kMinima = kHasMinima, kSigned = kIsSigned;
   static constexpr int64_t kRecordBytes = kPlane8 + 64 * kSubs * (kMinima ? 2 : 1);
+  static int OffsetBits(const DotArgs& args) { return args.offset_bits; }
   struct Scales {
+    Scales() = default;
     explicit Scales(const uint8_t* record) : floats_(record + kPlane8) {}
     Floats Scale(int, int sub) const { return LoadFloats(floats_ + 64 * sub); }
     Floats Minimum(int, int sub) const { return LoadFloats(floats_ + 64 * (kSubs + sub)); }
@@ -179,8 +187,11 @@ struct Expanded {
 };
 
 template <typename Format>
+using ExpandedOf = Expanded<Format::kSubs, Format::kMinima, Format::kSigned>;
+
+template <typename Format>
 void Expand(const uint8_t* panel, int64_t records, uint8_t* out) {
-  using Out = Expanded<Format>;
+  using Out = ExpandedOf<Format>;
   for (int64_t i = 0; i < records; ++i, panel += Format::kRecordBytes) {
     const typename Format::Scales scales(panel);
     for (int b = 0; b < Format::kBlocks; ++b, out += Out::kRecordBytes) {

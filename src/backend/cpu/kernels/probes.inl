@@ -3,7 +3,7 @@
 namespace assay::cpu::ASSAY_ISA {
 
 // Chains that run side by side: latency times throughput of the multiply-add units of today's processors, rounded up.
-constexpr int kProbeChains = sizeof(Floats) == 64 && kMaxTile > 2 ? (kMaxTile > 4 ? 16 : 6) : 2;
+constexpr int kProbeChains = kMaxTile > 4 ? 16 : kMaxTile > 1 ? 6 : 1;
 
 // Keeps the optimiser from folding the rounds of a loop into one.
 template <typename Vector>

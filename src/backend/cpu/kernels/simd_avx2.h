@@ -10,6 +10,8 @@ namespace assay::cpu::avx2 {
 
 constexpr const char* kIsaName = "avx2";
 constexpr int kMaxTile = 4;
+// Panels that an integer tile takes at once.
+constexpr int kDotPanels = 1;
 constexpr int FloatPanels(int tokens) { return tokens == 1 ? 4 : tokens == 2 ? 2 : 1; }
 constexpr int kDeltaRows = 1;
 
@@ -121,6 +123,10 @@ Ints ShiftLeft(Ints a) {
 template <int kBits>
 Ints ShiftRight(Ints a) {
   return {_mm256_srai_epi32(a.lo, kBits), _mm256_srai_epi32(a.hi, kBits)};
+}
+inline Ints ShiftLeftBy(Ints a, int bits) {
+  const __m128i count = _mm_cvtsi32_si128(bits);
+  return {_mm256_sll_epi32(a.lo, count), _mm256_sll_epi32(a.hi, count)};
 }
 inline int32_t SumInts(Ints a) {
   const __m256i eight = _mm256_add_epi32(a.lo, a.hi);

@@ -11,7 +11,9 @@ namespace assay::cpu::avx512 {
 
 constexpr const char* kIsaName = "avx512_vnni";
 // Tokens per tile of the integer and the float kernels: what 32 registers hold.
-constexpr int kMaxTile = 8;
+constexpr int kMaxTile = 6;
+// Panels that an integer tile takes at once.
+constexpr int kDotPanels = 2;
 // Row panels that a float tile takes at once, so that at least 8 chains of additions run side by side.
 constexpr int FloatPanels(int tokens) { return tokens == 1 ? 8 : tokens == 2 ? 4 : 2; }
 constexpr int kDeltaRows = 3;
@@ -86,6 +88,7 @@ template <int kBits>
 Ints ShiftRight(Ints a) {
   return {_mm512_srai_epi32(a.v, kBits)};
 }
+inline Ints ShiftLeftBy(Ints a, int bits) { return {_mm512_sll_epi32(a.v, _mm_cvtsi32_si128(bits))}; }
 inline int32_t SumInts(Ints a) { return _mm512_reduce_add_epi32(a.v); }
 inline int32_t LargestInt(Ints a) { return _mm512_reduce_max_epi32(a.v); }
 inline Floats ToFloats(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }

@@ -10,7 +10,9 @@
 namespace assay::cpu::portable {
 
 constexpr const char* kIsaName = "portable";
-constexpr int kMaxTile = 2;
+constexpr int kMaxTile = 1;
+// Panels that an integer tile takes at once.
+constexpr int kDotPanels = 1;
 constexpr int FloatPanels(int) { return 1; }
 constexpr int kDeltaRows = 1;
 
@@ -156,6 +158,9 @@ Ints ShiftLeft(Ints a) {
 template <int kBits>
 Ints ShiftRight(Ints a) {
   return MapInts([&](int i) { return a.v[i] >> kBits; });
+}
+inline Ints ShiftLeftBy(Ints a, int bits) {
+  return MapInts([&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) << bits); });
 }
 inline int32_t SumInts(Ints a) {
   for (int i = 1; i < 16; ++i) a.v[0] = WrapAdd(a.v[0], a.v[i]);

@@ -1,0 +1,181 @@
+// Products of every format on every backend.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "conformance/conformance.h"
+
+namespace assay::conformance {
+namespace {
+
+struct Case {
+  std::string backend;
+  Format format;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << TraitsOf(c.format).name << " on " << c.backend; }
+
+std::vector<Case> AllCases() {
+  std::vector<Case> cases;
+  for (const std::string& backend : BackendsUnderTest()) {
+    for (const FormatTraits& traits : Formats()) cases.push_back({backend, traits.format});
+  }
+  return cases;
+}
+
+std::string CaseName(const testing::TestParamInfo<Case>& info) {
+  return TestName(info.param.backend) + "_" + std::string(TraitsOf(info.param.format).name);
+}
+
+// Columns that fill whole records of the backend and ones that do not.
+std::vector<int64_t> ColumnsFor(Format format) {
+  switch (TraitsOf(format).block_size) {
+    case 1:
+      return {1, 31, 64, 100, 320};
+    case 32:
+      return {32, 64, 96, 320};
+    default:
+      return {256, 768};
+  }
+}
+
+class ProductsTest : public testing::TestWithParam<Case> {
+ protected:
+  static std::unique_ptr<Backend> Make(int threads) { return MakeBackend(GetParam().backend, threads); }
+};
+
+TEST_P(ProductsTest, AgreeWithTheOracleWithinTheRoundingOfTheActivations) {
+  const auto backend = Make(2);
+  const auto ref = MakeBackend("ref", 2);
+  Rng rng(1);
+  for (const int64_t columns : ColumnsFor(GetParam().format)) {
+    for (const int64_t rows : {1, 15, 16, 17, 33}) {
+      const FileMatrix matrix = RandomMatrix(rng, GetParam().format, rows, columns);
+      const auto weight = matrix.LoadInto(*backend);
+      const auto exact_weight = matrix.LoadInto(*ref);
+      for (const int tokens : {1, 2, 3, 5, 8, 9, 33}) {
+        const std::vector<float> in = Normals(rng, static_cast<size_t>(tokens * columns));
+        const std::vector<float> found = MatMul(*backend, *weight, in, tokens);
+        const std::vector<float> exact = MatMul(*ref, *exact_weight, in, tokens);
+        const std::vector<double> bounds = ProductBounds(matrix, in, tokens);
+        for (size_t i = 0; i < found.size(); ++i) {
+          ASSERT_NEAR(found[i], exact[i], bounds[i])
+              << rows << " x " << columns << ", " << tokens << " tokens, value " << i;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(ProductsTest, OfATokenHaveTheSameBitsInEveryBatchAndThreadCount) {
+  constexpr int kMost = 32;
+  const int64_t columns = ColumnsFor(GetParam().format).back();
+  Rng rng(2);
+  const FileMatrix matrix = RandomMatrix(rng, GetParam().format, 150, columns);
+  const std::vector<float> in = Normals(rng, static_cast<size_t>(kMost * columns));
+  std::vector<float> alone;
+  for (const int threads : {1, 2, 3}) {
+    const auto backend = Make(threads);
+    const auto weight = matrix.LoadInto(*backend);
+    if (alone.empty()) {
+      for (int t = 0; t < kMost; ++t) {
+        const auto row = std::span(in).subspan(static_cast<size_t>(t * columns), static_cast<size_t>(columns));
+        const std::vector<float> out = MatMul(*backend, *weight, row, 1);
+        alone.insert(alone.end(), out.begin(), out.end());
+      }
+    }
+    for (int tokens = 1; tokens <= kMost; ++tokens) {
+      const std::vector<float> batch = MatMul(*backend, *weight, in, tokens);
+      ASSERT_TRUE(SameBits(batch, std::span(alone).first(batch.size()))) << tokens << " tokens, " << threads << " threads";
+    }
+  }
+}
+
+TEST_P(ProductsTest, ShareOneInputAmongSeveralWeights) {
+  const auto backend = Make(2);
+  Rng rng(3);
+  const int64_t columns = 256;
+  const FileMatrix first = RandomMatrix(rng, GetParam().format, 40, columns);
+  const FileMatrix second = RandomMatrix(rng, Format::kQ6_K, 7, columns);
+  const FileMatrix third = RandomMatrix(rng, Format::kF32, 3, columns);
+  for (const int tokens : {1, 40}) {
+    const std::vector<float> in = Normals(rng, static_cast<size_t>(tokens * columns));
+    std::vector<std::unique_ptr<Weight>> weights;
+    std::vector<std::vector<float>> outs;
+    std::vector<Backend::MatMulTarget> targets;
+    for (const FileMatrix* matrix : {&first, &second, &third}) {
+      weights.push_back(matrix->LoadInto(*backend));
+      outs.emplace_back(static_cast<size_t>(matrix->rows * tokens));
+    }
+    for (size_t i = 0; i < weights.size(); ++i) targets.push_back({weights[i].get(), outs[i].data()});
+    backend->MatMul(targets, in.data(), tokens);
+    for (size_t i = 0; i < weights.size(); ++i) {
+      EXPECT_TRUE(SameBits(outs[i], MatMul(*backend, *weights[i], in, tokens))) << "weight " << i;
+    }
+  }
+}
+
+TEST_P(ProductsTest, LookUpRowsExactly) {
+  const auto backend = Make(1);
+  Rng rng(4);
+  const int64_t columns = 256;
+  const FileMatrix matrix = RandomMatrix(rng, GetParam().format, 9, columns);
+  const auto weight = matrix.LoadInto(*backend);
+  const std::vector<float> rows = matrix.Decode();
+  const std::vector<int32_t> tokens = {8, 0, 3};
+  std::vector<float> out(tokens.size() * static_cast<size_t>(columns));
+  backend->Embed(*weight, tokens, 2.0F, out.data());
+  for (size_t i = 0; i < out.size(); ++i) {
+    const size_t row = static_cast<size_t>(tokens[i / static_cast<size_t>(columns)]);
+    ASSERT_EQ(out[i], 2.0F * rows[row * static_cast<size_t>(columns) + i % static_cast<size_t>(columns)]);
+  }
+}
+
+TEST_P(ProductsTest, ShowAnActivationThatIsNotANumber) {
+  const auto backend = Make(1);
+  Rng rng(5);
+  const int64_t columns = 256;
+  const auto matrix = RandomMatrix(rng, GetParam().format, 16, columns);
+  const auto weight = matrix.LoadInto(*backend);
+  for (const int tokens : {1, 40}) {
+    std::vector<float> in = Normals(rng, static_cast<size_t>(tokens * columns));
+    in[77] = std::nanf("");
+    const std::vector<float> out = MatMul(*backend, *weight, in, tokens);
+    EXPECT_TRUE(std::isnan(out[3]));
+    if (tokens == 1) continue;
+    EXPECT_TRUE(std::isfinite(out[16]));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ProductsTest, testing::ValuesIn(AllCases()), CaseName);
+
+TEST(InstructionSetsTest, GiveTheSameBits) {
+  Rng rng(6);
+  for (const FormatTraits& traits : Formats()) {
+    const int64_t columns = ColumnsFor(traits.format).back();
+    const FileMatrix matrix = RandomMatrix(rng, traits.format, 37, columns);
+    for (const int tokens : {1, 7, 32, 45}) {
+      const std::vector<float> in = Normals(rng, static_cast<size_t>(tokens * columns));
+      std::vector<float> first;
+      for (const std::string& name : BackendsUnderTest()) {
+        const auto backend = MakeBackend(name, 2);
+        const std::vector<float> out = MatMul(*backend, *matrix.LoadInto(*backend), in, tokens);
+        if (first.empty()) first = out;
+        EXPECT_TRUE(SameBits(out, first)) << traits.name << " on " << name << ", " << tokens << " tokens";
+      }
+    }
+  }
+}
+
+TEST(InstructionSetsTest, RunWhereTheyAreAskedFor) {
+  for (const std::string& name : BackendsUnderTest()) {
+    const std::string isa = name.substr(name.find(':') + 1);
+    EXPECT_NE(MakeBackend(name, 2)->description().find(isa), std::string::npos) << name;
+  }
+  EXPECT_THROW(MakeBackend("cpu:sse9", 1), Error);
+}
+
+}  // namespace
+}  // namespace assay::conformance
