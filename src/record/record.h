@@ -74,11 +74,13 @@ struct Metric {
   bool operator==(const Metric&) const = default;
 };
 
-// A named check and what it saw; a run with a guard that tripped is invalid.
+// A named check and what it saw; a run with a guard that tripped is invalid. A warning is to be told with the figures,
+// which stay valid.
 struct GuardResult {
   std::string name;
   bool tripped = false;
   std::string evidence;
+  bool warning = false;
 
   bool operator==(const GuardResult&) const = default;
 };

@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kApplicationId = 0x41535359;  // "ASSY"
 
 // A real number that is NULL is one that could not be computed (not a number).
-constexpr std::array<const char*, 1> kMigrations = {R"sql(
+constexpr std::array<const char*, 2> kMigrations = {R"sql(
 CREATE TABLE environment (
   id INTEGER PRIMARY KEY,
   cpu TEXT NOT NULL,
@@ -123,6 +123,9 @@ CREATE TABLE derived (
   fingerprint TEXT NOT NULL,
   PRIMARY KEY (source_fingerprint, recipe, environment_id)
 ) WITHOUT ROWID;
+)sql",
+                                                    R"sql(
+ALTER TABLE guard ADD COLUMN warning INTEGER NOT NULL DEFAULT 0;
 )sql"};
 
 void RequireAssayDatabase(Database& database, const std::filesystem::path& path) {

@@ -137,10 +137,11 @@ void Store::InsertResults(int64_t run, std::span<const Metric> metrics, std::spa
   for (const Metric& metric : metrics) {
     metric_row.Bind(1, run).Bind(2, std::string_view(metric.name)).Bind(3, metric.value).Bind(4, metric.error).Run();
   }
-  Statement guard_row = database_.Prepare("INSERT INTO guard (run_id, name, tripped, evidence) VALUES (?, ?, ?, ?)");
+  Statement guard_row =
+      database_.Prepare("INSERT INTO guard (run_id, name, tripped, evidence, warning) VALUES (?, ?, ?, ?, ?)");
   for (const GuardResult& guard : guards) {
     guard_row.Bind(1, run).Bind(2, std::string_view(guard.name)).Bind(3, int64_t{guard.tripped});
-    guard_row.Bind(4, std::string_view(guard.evidence)).Run();
+    guard_row.Bind(4, std::string_view(guard.evidence)).Bind(5, int64_t{guard.warning}).Run();
   }
   Statement series_row = database_.Prepare("INSERT INTO series (run_id, name, data) VALUES (?, ?, ?)");
   for (const Series& one : series) {

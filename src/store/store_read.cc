@@ -104,9 +104,12 @@ void Store::LoadResults(StoredRun& run) {
       " FROM sample WHERE run_id = ? ORDER BY round");
   samples.Bind(1, run.id);
   while (samples.Step()) run.record.samples.push_back(ReadSample(samples));
-  Statement guards = database_.Prepare("SELECT name, tripped, evidence FROM guard WHERE run_id = ? ORDER BY rowid");
+  Statement guards =
+      database_.Prepare("SELECT name, tripped, evidence, warning FROM guard WHERE run_id = ? ORDER BY rowid");
   guards.Bind(1, run.id);
-  while (guards.Step()) run.record.guards.push_back({guards.Text(0), guards.Integer(1) != 0, guards.Text(2)});
+  while (guards.Step()) {
+    run.record.guards.push_back({guards.Text(0), guards.Integer(1) != 0, guards.Text(2), guards.Integer(3) != 0});
+  }
 }
 
 Environment Store::LoadEnvironment(int64_t id) {

@@ -83,7 +83,7 @@ TEST(StoreTest, ARunComesBackWhole) {
   record.base = MakeModel("F16");
   record.metrics = {{"ppl", 23.655, 0.6}, {"kld_mean", 0.01, std::nullopt}};
   record.samples = {MakeSample(0), MakeSample(1)};
-  record.guards = {{"finite", false, "all logits"}};
+  record.guards = {{"finite", false, "all logits"}, {"repetition", false, "2 of 8 texts", true}};
   const Series series{"position_nll", {1.0F, 2.5F}};
   int64_t id = 0;
   {

@@ -1,0 +1,55 @@
+#include "study/speculation_prompts.h"
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace assay {
+namespace {
+
+constexpr const char* kForm = R"(a line is {"prompt": "..."}, perhaps with an "id")";
+
+nlohmann::json ParseLine(std::string_view line, const std::string& place) {
+  try {
+    return nlohmann::json::parse(line);
+  } catch (const nlohmann::json::parse_error& error) {
+    Fail(ErrorKind::kBadFile, "{}: not JSON, from byte {} on; {}", place, error.byte, kForm);
+  }
+}
+
+Prompt ReadPrompt(const nlohmann::json& json, const std::string& place, size_t number) {
+  if (!json.is_object()) Fail(ErrorKind::kBadFile, "{}: JSON, but no object; {}", place, kForm);
+  const auto prompt = json.find("prompt");
+  if (prompt == json.end() || !prompt->is_string() || prompt->get_ref<const std::string&>().empty()) {
+    Fail(ErrorKind::kBadFile, "{}: no text in \"prompt\"; {}", place, kForm);
+  }
+  const auto id = json.find("id");
+  if (id == json.end()) return {std::to_string(number), prompt->get<std::string>()};
+  if (!id->is_string()) Fail(ErrorKind::kBadFile, "{}: \"id\" is no string; {}", place, kForm);
+  return {id->get<std::string>(), prompt->get<std::string>()};
+}
+
+}  // namespace
+
+PromptSet ReadPromptSet(const std::filesystem::path& path) { return ParsePromptSet(ReadFile(path), path); }
+
+PromptSet ParsePromptSet(std::string_view content, const std::filesystem::path& path) {
+  PromptSet set{.name = path.stem().string(), .prompts = {}};
+  std::set<std::string> ids;
+  for (size_t number = 1; !content.empty(); ++number) {
+    const size_t end = std::min(content.find('\n'), content.size());
+    const std::string_view line = content.substr(0, end);
+    content.remove_prefix(std::min(end + 1, content.size()));
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const std::string place = fmt::format("{}, line {}", path.string(), number);
+    Prompt prompt = ReadPrompt(ParseLine(line, place), place, number);
+    if (!ids.insert(prompt.id).second) Fail(ErrorKind::kBadFile, "{}: the id \"{}\" is taken", place, prompt.id);
+    set.prompts.push_back(std::move(prompt));
+  }
+  if (set.prompts.empty()) Fail(ErrorKind::kBadFile, "{}: holds no prompts; {}", path.string(), kForm);
+  return set;
+}
+
+}  // namespace assay

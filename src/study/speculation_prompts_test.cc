@@ -1,0 +1,60 @@
+#include "study/speculation_prompts.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace assay {
+namespace {
+
+using testing::HasSubstr;
+
+PromptSet Parse(std::string_view content) { return ParsePromptSet(content, "some/folder/mine.jsonl"); }
+
+void ExpectBadLine(std::string_view content, const std::string& part) {
+  try {
+    Parse(content);
+    ADD_FAILURE() << "accepted: " << content;
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kBadFile);
+    EXPECT_THAT(error.what(), HasSubstr("some/folder/mine.jsonl"));
+    EXPECT_THAT(error.what(), HasSubstr(part));
+  }
+}
+
+TEST(PromptSetTest, PromptsComeWithTheirIdOrLine) {
+  const PromptSet set = Parse("{\"id\": \"first\", \"prompt\": \"a\\nb\"}\n\n{\"prompt\": \"c\", \"more\": 1}");
+  EXPECT_EQ(set.name, "mine");
+  ASSERT_EQ(set.prompts.size(), 2U);
+  EXPECT_EQ(set.prompts[0].id, "first");
+  EXPECT_EQ(set.prompts[0].text, "a\nb");
+  EXPECT_EQ(set.prompts[1].id, "3");
+}
+
+TEST(PromptSetTest, ErrorsNameTheLine) {
+  ExpectBadLine("{\"prompt\": \"a\"}\n{\"prompt\": \"b\"\n", "line 2: not JSON");
+  ExpectBadLine("{\"prompt\": \"a\"}\r\n\r\n[1]", "line 3: JSON, but no object");
+  ExpectBadLine("{\"text\": \"a\"}", "line 1: no text in \"prompt\"");
+  ExpectBadLine("{\"prompt\": \"\"}", "line 1");
+  ExpectBadLine("{\"prompt\": 7}", "line 1");
+  ExpectBadLine("{\"prompt\": \"a\", \"id\": 7}", "\"id\" is no string");
+  ExpectBadLine("{\"prompt\": \"a\", \"id\": \"x\"}\n{\"prompt\": \"b\", \"id\": \"x\"}",
+                "line 2: the id \"x\" is taken");
+}
+
+TEST(PromptSetTest, AFileWithoutPromptsIsAnError) {
+  ExpectBadLine("", "holds no prompts");
+  ExpectBadLine("\n  \n", "holds no prompts");
+}
+
+TEST(PromptSetTest, TheShippedSetsHaveEightPromptsAtLeast) {
+  for (const std::string name : {"code", "text", "math"}) {
+    const PromptSet set = ReadPromptSet(std::string(ASSAY_SOURCE_DIR) + "/models/prompts/" + name + ".jsonl");
+    EXPECT_EQ(set.name, name);
+    EXPECT_GE(set.prompts.size(), 8U);
+  }
+}
+
+}  // namespace
+}  // namespace assay
