@@ -22,6 +22,7 @@ struct Command {
 std::span<const Command> Commands();
 
 CommandAction AddBench(CLI::App& app);
+CommandAction AddCompare(CLI::App& app);
 CommandAction AddGenerate(CLI::App& app);
 CommandAction AddInspect(CLI::App& app);
 CommandAction AddLadder(CLI::App& app);

@@ -1,9 +1,7 @@
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -11,16 +9,13 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/measure_json.h"
-#include "cli/progress.h"
+#include "cli/measuring.h"
 #include "cli/text_table.h"
 #include "measure/environment.h"
 #include "measure/throughput.h"
 
 namespace assay {
 namespace {
-
-// Beyond this the machine changed during the run by more than what a run is asked to show.
-constexpr double kNotableDrift = 0.10;
 
 struct Options {
   std::vector<std::string> models;
@@ -30,15 +25,6 @@ struct Options {
   int repetitions = 5;
   CacheType cache = CacheType::kF16;
   CommonOptions common;
-};
-
-struct Subject {
-  Subject(std::string path_given, Backend& backend)
-      : path(std::move(path_given)), model(Model::Open(path)), engine(*model, backend), identity(Identify(*model)) {}
-  std::string path;
-  std::unique_ptr<Model> model;
-  Engine engine;
-  ModelIdentity identity;
 };
 
 // A count of 0 asks for no such test.
@@ -55,33 +41,6 @@ std::vector<ThroughputTest> Tests(const Options& options) {
   }
   if (tests.empty()) Fail(ErrorKind::kUsage, "-p 0 -n 0: no test is left; give -p or -n a number of tokens");
   return tests;
-}
-
-ThroughputReport Measure(const Options& options, const std::vector<std::unique_ptr<Subject>>& subjects) {
-  std::vector<Engine*> engines;
-  engines.reserve(subjects.size());
-  for (const auto& subject : subjects) engines.push_back(&subject->engine);
-  Progress progress("bench");
-  ThroughputOptions measure{.repetitions = options.repetitions,
-                            .cache = options.cache,
-                            .seed = options.common.seed,
-                            .threads = options.common.threads};
-  measure.progress = [&](double share) { progress.Update(static_cast<uint64_t>(share * 1000.0), 1000); };
-  return MeasureThroughput(engines, Tests(options), measure);
-}
-
-void WarnOfConditions(const ThroughputReport& report) {
-  if (report.probe.read_drift > kNotableDrift) {
-    spdlog::warn(
-        "the read bandwidth moved by {:.0f} % during the run: something else used the machine, or its clock changed",
-        100.0 * report.probe.read_drift);
-  }
-  int64_t faults = 0;
-  for (const ThroughputResult& result : report.results) {
-    for (const Sample& sample : result.samples) faults += sample.conditions.major_faults;
-  }
-  if (faults > 0)
-    spdlog::warn("{} pages came from the disk during timed runs: the models do not stay in memory", faults);
 }
 
 Json ReportJson(const Options& options, const ThroughputReport& report,
@@ -146,8 +105,11 @@ int Run(const Options& options) {
   const std::unique_ptr<Backend> backend = MakeBackend(options.common.backend, options.common.threads);
   std::vector<std::unique_ptr<Subject>> subjects;
   for (const std::string& path : options.models) subjects.push_back(std::make_unique<Subject>(path, *backend));
-  const ThroughputReport report = Measure(options, subjects);
-  WarnOfConditions(report);
+  const ThroughputReport report = MeasureSpeed(subjects, Tests(options),
+                                               {.repetitions = options.repetitions,
+                                                .cache = options.cache,
+                                                .seed = options.common.seed,
+                                                .threads = options.common.threads});
   if (options.common.json) {
     PrintJson(ReportJson(options, report, subjects, *backend));
   } else {

@@ -1,16 +1,13 @@
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <memory>
-#include <optional>
 #include <string>
 
-#include "base/file.h"
 #include "cli/cache_option.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/measure_json.h"
-#include "cli/progress.h"
+#include "cli/measuring.h"
 #include "measure/environment.h"
 #include "measure/perplexity.h"
 
@@ -25,40 +22,8 @@ struct Options {
   CommonOptions common;
 };
 
-// What is measured, and what it is compared with.
-struct Subject {
-  explicit Subject(const std::string& path, Backend& backend) : model(Model::Open(path)), engine(*model, backend) {}
-  std::unique_ptr<Model> model;
-  Engine engine;
-};
-
-PerplexityResult Measure(const Options& options, Subject& subject, Subject* base) {
-  const MappedFile file(options.text);
-  const std::span<const uint8_t> bytes = file.bytes();
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  Progress progress("perplexity");
-  PerplexityOptions measure{.context = options.context,
-                            .windows = options.windows,
-                            .cache = options.cache,
-                            .threads = options.common.threads,
-                            .source = options.text};
-  measure.progress = [&](double share) { progress.Update(static_cast<uint64_t>(share * 1000.0), 1000); };
-  return MeasurePerplexity(subject.engine, base != nullptr ? &base->engine : nullptr, text, measure);
-}
-
-void WarnOfLimits(const Options& options, const PerplexityResult& result, const Model& model) {
-  if (options.windows > result.windows) {
-    spdlog::warn("--windows {}: {} has {} windows of {} tokens; all were scored", options.windows, options.text,
-                 result.windows, options.context);
-  }
-  if (options.context > model.spec.context_length) {
-    spdlog::warn("-c {}: {} was trained for {} tokens; the figures are of a model outside of its range",
-                 options.context, options.model, model.spec.context_length);
-  }
-}
-
 Json ResultJson(const Options& options, const PerplexityResult& result, const Subject& subject, const Subject* base) {
-  Json json = {{"model", ToJson(Identify(*subject.model))},
+  Json json = {{"model", ToJson(subject.identity)},
                {"text", options.text},
                {"context", options.context},
                {"cache", CacheName(options.cache)},
@@ -74,7 +39,7 @@ Json ResultJson(const Options& options, const PerplexityResult& result, const Su
                {"environment", ToJson(CaptureEnvironment())}};
   if (result.base) {
     json["base"] = ToJson(*result.base);
-    json["base"]["model"] = ToJson(Identify(*base->model));
+    json["base"]["model"] = ToJson(base->identity);
   }
   return json;
 }
@@ -93,8 +58,7 @@ std::string ResultText(const Options& options, const PerplexityResult& result) {
   line("base", options.base);
   line("perplexity of the base", fmt::format("{:.4f} ± {:.4f}", base.ppl, base.ppl_se));
   line("difference, paired", fmt::format("{:+.3f} % ± {:.3f} %", base.delta_pct, base.delta_pct_se));
-  line("KL divergence", fmt::format("mean {:.5f} ± {:.5f}, median {:.5f}, 99% {:.5f}, largest {:.5f}", base.kld_mean,
-                                    base.kld_se, base.kld_median, base.kld_p99, base.kld_max));
+  line("KL divergence", DivergenceText(base));
   line("same likeliest token", fmt::format("{:.2f} % ± {:.2f} %", 100.0 * base.top1_agree, 100.0 * base.top1_agree_se));
   return text;
 }
@@ -104,8 +68,11 @@ int Run(const Options& options) {
   Subject subject(options.model, *backend);
   const std::unique_ptr<Subject> base =
       options.base.empty() ? nullptr : std::make_unique<Subject>(options.base, *backend);
-  const PerplexityResult result = Measure(options, subject, base.get());
-  WarnOfLimits(options, result, *subject.model);
+  const PerplexityResult result = MeasureTextPerplexity(subject, base.get(), options.text,
+                                                        {.context = options.context,
+                                                         .windows = options.windows,
+                                                         .cache = options.cache,
+                                                         .threads = options.common.threads});
   if (options.common.json) {
     PrintJson(ResultJson(options, result, subject, base.get()));
   } else {

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "engine/session.h"
+#include "measure/perplexity.h"
+#include "measure/throughput.h"
+#include "record/record.h"
+
+namespace assay {
+
+// What the measuring commands share: a model loaded with its identity, and measurements with a progress bar and
+// warnings on stderr.
+
+struct Subject {
+  Subject(std::string path_given, Backend& backend);
+
+  std::string path;  // as the user gave it
+  std::unique_ptr<Model> model;
+  Engine engine;
+  ModelIdentity identity;
+};
+
+// On the text of a file. Sets the source and the progress of `options`; warns of windows that the text does not have
+// and of a context that the model was not trained for.
+PerplexityResult MeasureTextPerplexity(Subject& model, Subject* base, const std::string& text_path,
+                                       PerplexityOptions options);
+
+// Sets the progress of `options`; warns of a machine that changed during the run and of memory that did not suffice.
+ThroughputReport MeasureSpeed(std::span<const std::unique_ptr<Subject>> subjects, std::span<const ThroughputTest> tests,
+                              ThroughputOptions options);
+
+// "mean 0.00123 ± 0.00001, median ..., 99% ..., largest ...", in nats.
+std::string DivergenceText(const BaseComparison& base);
+
+}  // namespace assay
