@@ -78,6 +78,7 @@ TEST(SchemaTest, ManyProcessesMayOpenANewDatabaseAtOnce) {
   const auto path = directory / "a.db";
   std::vector<std::string> failures(8);
   std::vector<std::thread> threads;
+  threads.reserve(failures.size());
   for (std::string& failure : failures) {
     threads.emplace_back([&] {
       try {

@@ -60,7 +60,9 @@ const char* Advice(int code) {
 }
 
 // SQLITE_TRANSIENT, without the C cast in its macro: SQLite takes its own copy of what is bound.
-sqlite3_destructor_type CopyAtOnce() { return reinterpret_cast<sqlite3_destructor_type>(intptr_t{-1}); }
+sqlite3_destructor_type CopyAtOnce() {
+  return reinterpret_cast<sqlite3_destructor_type>(intptr_t{-1});  // NOLINT(performance-no-int-to-ptr): SQLite's own
+}
 
 void CheckResult(sqlite3* handle, int code) {
   if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE) return;

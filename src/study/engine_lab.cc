@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -94,14 +95,13 @@ struct EngineLab::Loaded {
 };
 
 EngineLab::EngineLab(const std::filesystem::path& source, Backend& backend, int threads,
-                     const std::filesystem::path& text, const std::filesystem::path& folder,
-                     const LadderSettings& settings)
+                     const std::filesystem::path& text, std::filesystem::path folder, LadderSettings settings)
     : backend_(backend),
       threads_(threads),
       text_(text),
       text_name_(text.string()),
-      folder_(folder),
-      settings_(settings),
+      folder_(std::move(folder)),
+      settings_(std::move(settings)),
       source_(Model::Open(source)),
       source_identity_(Identify(*source_)) {
   lock_ = std::make_unique<FolderLock>(Created(folder_));
@@ -125,7 +125,6 @@ std::filesystem::path EngineLab::RungPath(Rung rung) const {
 
 ModelIdentity EngineLab::Prepare(Rung rung, const std::optional<std::string>& known_fingerprint,
                                  const LadderProgress& progress) {
-  if (IsSource(rung)) return source_identity_;
   const std::filesystem::path path = RungPath(rung);
   if (known_fingerprint.has_value() && std::filesystem::exists(path)) {
     try {

@@ -20,8 +20,10 @@ class EngineLab : public LadderLab {
   // All that is referred to must outlive the lab. Creates the folder, and locks it for as long as the lab lives: kIo
   // when another process works in it, or the system refuses.
   EngineLab(const std::filesystem::path& source, Backend& backend, int threads, const std::filesystem::path& text,
-            const std::filesystem::path& folder, const LadderSettings& settings);
+            std::filesystem::path folder, LadderSettings settings);
   ~EngineLab() override;
+  EngineLab(const EngineLab&) = delete;
+  EngineLab& operator=(const EngineLab&) = delete;
 
   const ModelIdentity& source() const { return source_identity_; }
   std::string text_hash() const;

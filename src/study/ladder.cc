@@ -90,6 +90,7 @@ LadderQuality QualityOf(const StoredRun& run) {
 
 std::vector<TimedRate> RatesOf(const std::vector<Sample>& samples) {
   std::vector<TimedRate> rates;
+  rates.reserve(samples.size());
   for (const Sample& sample : samples) {
     rates.push_back({.round = sample.round, .session = sample.session, .tok_per_s = sample.tok_per_s()});
   }
@@ -162,9 +163,10 @@ class LadderRun {
 
   ModelIdentity Prepare(Rung rung) {
     const std::string name(TraitsOf(rung).name);
+    if (name == subject_.source.quant) return subject_.source;
     const auto known = store_.FindDerived(subject_.source.fingerprint, name, subject_.environment);
-    ModelIdentity model = lab_.Prepare(rung, known, Step(name + ": quantize"));
-    if (model != subject_.source && known != model.fingerprint) {
+    ModelIdentity model = lab_.Prepare(rung, known, [&](double share) { watch_(name + ": quantize", share); });
+    if (known != model.fingerprint) {
       store_.SetDerived(subject_.source.fingerprint, name, subject_.environment, model.fingerprint);
     }
     return model;
@@ -230,6 +232,7 @@ class LadderRun {
     if (SpeedIsComplete(rungs)) return;
     watch_("load the rungs", 0.0);
     std::vector<Rung> names;
+    names.reserve(rungs.size());
     for (const size_t i : rungs) names.push_back(settings_.rungs[i]);
     BeginSpeedRuns(rungs, lab_.PrepareSpeed(names));
     for (int round = 0; round < settings_.repetitions; ++round) {
@@ -361,6 +364,7 @@ double LadderRung::bits_per_weight() const {
 
 Summary RateOf(const std::vector<Sample>& samples) {
   std::vector<double> rates;
+  rates.reserve(samples.size());
   for (const Sample& sample : samples) rates.push_back(sample.tok_per_s());
   return rates.empty() ? Summary{} : Summarize(rates);
 }

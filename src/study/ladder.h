@@ -44,10 +44,14 @@ using LadderProgress = std::function<void(double share)>;
 // next start.
 class LadderLab {
  public:
+  LadderLab() = default;
   virtual ~LadderLab() = default;
+  LadderLab(const LadderLab&) = delete;
+  LadderLab& operator=(const LadderLab&) = delete;
 
   // The source at that rung as a file: the one that lies there when its fingerprint is the known one, else made anew.
-  // The source itself when it is at that rung.
+  // Calls `progress` only while it makes one. Not called for the rung at which the source is: that is the source
+  // itself.
   virtual ModelIdentity Prepare(Rung rung, const std::optional<std::string>& known_fingerprint,
                                 const LadderProgress& progress) = 0;
   virtual PerplexityResult MeasureBase(const LadderProgress& progress) = 0;
@@ -91,7 +95,7 @@ struct LadderResult {
   LadderQuality base;
   int64_t windows = 0, tokens_scored = 0;
   std::vector<LadderRung> rungs;
-  Verdict verdict;
+  LadderVerdict verdict;
   bool together = true;          // the rungs lay in memory together while their speed was measured
   int sessions = 1;              // starts that took samples of speed
   bool measured_before = false;  // nothing was left to measure

@@ -20,13 +20,13 @@ constexpr double kSpeedTolerance = 0.03;
 double StudentQuantile(size_t degrees) {
   constexpr std::array<double, 8> kTable = {12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060};
   if (degrees <= kTable.size()) return kTable[degrees - 1];
-  constexpr double z = 1.959964;
-  constexpr double z3 = z * z * z;
-  constexpr double z5 = z3 * z * z;
-  constexpr double z7 = z5 * z * z;
+  constexpr double kZ = 1.959964;
+  constexpr double kZ3 = kZ * kZ * kZ;
+  constexpr double kZ5 = kZ3 * kZ * kZ;
+  constexpr double kZ7 = kZ5 * kZ * kZ;
   const auto n = static_cast<double>(degrees);
-  return z + (z3 + z) / (4 * n) + (5 * z5 + 16 * z3 + 3 * z) / (96 * n * n) +
-         (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * n * n * n);
+  return kZ + (kZ3 + kZ) / (4 * n) + (5 * kZ5 + 16 * kZ3 + 3 * kZ) / (96 * n * n) +
+         (3 * kZ7 + 19 * kZ5 + 17 * kZ3 - 15 * kZ) / (384 * n * n * n);
 }
 
 // The interval of a mean of `count` differences, still in logarithms.
@@ -92,7 +92,7 @@ class Decision {
   Decision(std::span<const RungEvidence> rungs, std::span<const float> base_nll, const PickRules& rules)
       : rungs_(rungs), base_nll_(base_nll), rules_(rules) {}
 
-  Verdict Make() {
+  LadderVerdict Make() {
     for (const RungEvidence& rung : rungs_) verdict_.rungs.push_back(Judge(rung));
     for (size_t i = 0; i < rungs_.size(); ++i) verdict_.rungs[i].pareto = verdict_.rungs[i].valid && !Dominated(i);
     verdict_.sentence = Choose();
@@ -157,7 +157,7 @@ class Decision {
   }
 
   std::string Speed(size_t pick) const {
-    const std::string rate = fmt::format("{:.1f} tok/s", MeanRate(rungs_[pick]));
+    std::string rate = fmt::format("{:.1f} tok/s", MeanRate(rungs_[pick]));
     const std::optional<size_t> base = BaseRung();
     if (!base.has_value() || *base == pick) return rate;
     const Estimate ratio = SpeedRatio(rungs_[pick].generation, rungs_[*base].generation);
@@ -227,6 +227,7 @@ class Decision {
 
   std::vector<std::string> Names(const std::vector<size_t>& indices) const {
     std::vector<std::string> names;
+    names.reserve(indices.size());
     for (const size_t i : indices) names.push_back(rungs_[i].name);
     return names;
   }
@@ -234,7 +235,7 @@ class Decision {
   std::span<const RungEvidence> rungs_;
   std::span<const float> base_nll_;
   const PickRules& rules_;
-  Verdict verdict_;
+  LadderVerdict verdict_;
 };
 
 }  // namespace
@@ -262,7 +263,7 @@ Estimate SpeedRatio(std::span<const TimedRate> a, std::span<const TimedRate> b) 
   return {std::exp(log.mean), std::exp(log.low), std::exp(log.high)};
 }
 
-Verdict Decide(std::span<const RungEvidence> rungs, std::span<const float> base_nll, const PickRules& rules) {
+LadderVerdict Decide(std::span<const RungEvidence> rungs, std::span<const float> base_nll, const PickRules& rules) {
   return Decision(rungs, base_nll, rules).Make();
 }
 

@@ -59,7 +59,7 @@ struct RungVerdict {
   bool pick = false;
 };
 
-struct Verdict {
+struct LadderVerdict {
   std::vector<RungVerdict> rungs;  // as the evidence
   std::optional<size_t> pick;
   std::string sentence;  // why this rung, or why none, with the figures and their errors
@@ -68,6 +68,6 @@ struct Verdict {
 // The pick is the fastest rung in generation among those within the tolerated loss; of rungs that cannot be told apart
 // from the fastest, the one with the smallest file. No pick is made where it would rest on noise: when no two rungs
 // differ beyond their errors, or when only the base itself is within the tolerated loss while others may be.
-Verdict Decide(std::span<const RungEvidence> rungs, std::span<const float> base_nll, const PickRules& rules);
+LadderVerdict Decide(std::span<const RungEvidence> rungs, std::span<const float> base_nll, const PickRules& rules);
 
 }  // namespace assay

@@ -71,7 +71,7 @@ std::vector<RungEvidence> Make(const std::vector<RungSpec>& specs) {
   return rungs;
 }
 
-Verdict DecideOn(const std::vector<RungSpec>& specs) { return Decide(Make(specs), BaseNll(), {}); }
+LadderVerdict DecideOn(const std::vector<RungSpec>& specs) { return Decide(Make(specs), BaseNll(), {}); }
 
 TEST(PerplexityDifferenceTest, GivesBackWhatWasPutInWithItsError) {
   const Estimate loss = PerplexityDifference(WorseNll(2.0, 0.1, 7), BaseNll());
@@ -127,10 +127,10 @@ TEST(SpeedRatioTest, RoundsOfDifferentSessionsAreNoPairs) {
 }
 
 TEST(PickTest, TakesTheFastestRungWithinTheToleratedLoss) {
-  const Verdict verdict = DecideOn({{"F16", 1000, 0.0, 0.0, 100, 0.005},
-                                    {"Q8_0", 530, 0.05, 0.02, 180, 0.005},
-                                    {"Q4_K_M", 300, 0.7, 0.05, 260, 0.005},
-                                    {"Q2_K", 200, 30.0, 0.5, 330, 0.005}});
+  const LadderVerdict verdict = DecideOn({{"F16", 1000, 0.0, 0.0, 100, 0.005},
+                                          {"Q8_0", 530, 0.05, 0.02, 180, 0.005},
+                                          {"Q4_K_M", 300, 0.7, 0.05, 260, 0.005},
+                                          {"Q2_K", 200, 30.0, 0.5, 330, 0.005}});
   ASSERT_EQ(verdict.pick, 2U);
   EXPECT_TRUE(verdict.rungs[2].pick);
   EXPECT_FALSE(verdict.rungs[1].pick);
@@ -143,23 +143,23 @@ TEST(PickTest, TakesTheFastestRungWithinTheToleratedLoss) {
 }
 
 TEST(PickTest, ARungWhoseIntervalReachesBeyondTheToleranceIsNotTaken) {
-  const Verdict verdict = DecideOn({{"F16", 1000, 0.0, 0.0, 100, 0.005},
-                                    {"Q8_0", 530, 0.05, 0.02, 180, 0.005},
-                                    {"Q4_K_M", 300, 0.8, 0.2, 260, 0.005}});
+  const LadderVerdict verdict = DecideOn({{"F16", 1000, 0.0, 0.0, 100, 0.005},
+                                          {"Q8_0", 530, 0.05, 0.02, 180, 0.005},
+                                          {"Q4_K_M", 300, 0.8, 0.2, 260, 0.005}});
   ASSERT_EQ(verdict.pick, 1U);
   EXPECT_EQ(verdict.rungs[2].loss, Loss::kUndecided);
   EXPECT_THAT(verdict.sentence, HasSubstr("more windows would tell whether Q4_K_M may be taken too"));
 }
 
 TEST(PickTest, OfRungsThatAreAsFastTheSmallestIsTaken) {
-  const Verdict verdict = DecideOn(
+  const LadderVerdict verdict = DecideOn(
       {{"F16", 1000, 0.0, 0.0, 100, 0.01}, {"Q8_0", 530, 0.05, 0.02, 202, 0.02}, {"Q6_K", 410, 0.2, 0.02, 200, 0.02}});
   ASSERT_EQ(verdict.pick, 2U);
   EXPECT_THAT(verdict.sentence, HasSubstr("smaller than Q8_0, whose speed cannot be told from its own"));
 }
 
 TEST(PickTest, NoPickWhenTheNoiseIsLargerThanTheDifferences) {
-  const Verdict verdict = DecideOn(
+  const LadderVerdict verdict = DecideOn(
       {{"Q8_0", 530, 0.5, 2.0, 200, 0.3}, {"Q6_K", 410, 0.6, 2.0, 205, 0.3}, {"Q5_K_M", 350, 0.7, 2.0, 210, 0.3}});
   EXPECT_EQ(verdict.pick, std::nullopt);
   EXPECT_THAT(verdict.sentence, HasSubstr("Q8_0, Q6_K and Q5_K_M cannot be told apart"));
@@ -167,26 +167,26 @@ TEST(PickTest, NoPickWhenTheNoiseIsLargerThanTheDifferences) {
 }
 
 TEST(PickTest, TheBaseIsNotTakenOnlyBecauseTheOthersAreUncertain) {
-  const Verdict verdict = DecideOn(
+  const LadderVerdict verdict = DecideOn(
       {{"F16", 1000, 0.0, 0.0, 100, 0.005}, {"Q8_0", 530, 0.1, 3.0, 180, 0.005}, {"Q2_K", 200, 40.0, 3.0, 300, 0.005}});
   EXPECT_EQ(verdict.pick, std::nullopt);
   EXPECT_THAT(verdict.sentence, AllOf(HasSubstr("whether Q8_0 stays within the 1%"), HasSubstr("measure more")));
 }
 
 TEST(PickTest, TheBaseIsTakenWhenAllOthersLoseTooMuch) {
-  const Verdict verdict = DecideOn({{"F16", 1000, 0.0, 0.0, 100, 0.005}, {"Q3_K_M", 250, 5.0, 0.2, 280, 0.005}});
+  const LadderVerdict verdict = DecideOn({{"F16", 1000, 0.0, 0.0, 100, 0.005}, {"Q3_K_M", 250, 5.0, 0.2, 280, 0.005}});
   ASSERT_EQ(verdict.pick, 0U);
   EXPECT_THAT(verdict.sentence, HasSubstr("no faster rung stays within 1%"));
 }
 
 TEST(PickTest, NoPickWhenEveryRungLosesTooMuch) {
-  const Verdict verdict = DecideOn({{"Q3_K_M", 250, 5.0, 0.2, 280, 0.005}, {"Q2_K", 200, 30.0, 0.5, 330, 0.005}});
+  const LadderVerdict verdict = DecideOn({{"Q3_K_M", 250, 5.0, 0.2, 280, 0.005}, {"Q2_K", 200, 30.0, 0.5, 330, 0.005}});
   EXPECT_EQ(verdict.pick, std::nullopt);
   EXPECT_THAT(verdict.sentence, HasSubstr("every rung loses more than 1%"));
 }
 
 TEST(PickTest, OneRungLeavesNothingToChoose) {
-  const Verdict verdict = DecideOn({{"Q4_K_M", 300, 0.7, 0.05, 260, 0.005}});
+  const LadderVerdict verdict = DecideOn({{"Q4_K_M", 300, 0.7, 0.05, 260, 0.005}});
   EXPECT_EQ(verdict.pick, std::nullopt);
   EXPECT_TRUE(verdict.rungs[0].pareto);
   EXPECT_THAT(verdict.sentence, HasSubstr("Q4_K_M alone"));
@@ -198,7 +198,7 @@ TEST(PickTest, AnInvalidRungIsNeitherTakenNorOnTheFrontNorDominates) {
                                           {"Q4_K_M", 300, 0.02, 0.02, 260, 0.005}});
   rungs[2].invalid = "logits that are not finite";
   rungs[2].position_nll.clear();
-  const Verdict verdict = Decide(rungs, BaseNll(), {});
+  const LadderVerdict verdict = Decide(rungs, BaseNll(), {});
   ASSERT_EQ(verdict.pick, 1U);
   EXPECT_FALSE(verdict.rungs[2].valid);
   EXPECT_FALSE(verdict.rungs[2].pareto);
@@ -208,11 +208,11 @@ TEST(PickTest, AnInvalidRungIsNeitherTakenNorOnTheFrontNorDominates) {
 }
 
 TEST(PickTest, ADominatedRungIsSlowerAndLargerAndNoBetter) {
-  const Verdict verdict = DecideOn({{"F16", 1000, 0.0, 0.0, 100, 0.005},
-                                    {"Q8_0", 530, 0.02, 0.02, 180, 0.005},
-                                    {"Q5_1", 400, 2.0, 0.1, 170, 0.005},
-                                    {"Q5_K_M", 350, 0.5, 0.05, 240, 0.005},
-                                    {"Q2_K", 200, 30.0, 0.5, 330, 0.005}});
+  const LadderVerdict verdict = DecideOn({{"F16", 1000, 0.0, 0.0, 100, 0.005},
+                                          {"Q8_0", 530, 0.02, 0.02, 180, 0.005},
+                                          {"Q5_1", 400, 2.0, 0.1, 170, 0.005},
+                                          {"Q5_K_M", 350, 0.5, 0.05, 240, 0.005},
+                                          {"Q2_K", 200, 30.0, 0.5, 330, 0.005}});
   EXPECT_FALSE(verdict.rungs[0].pareto) << "Q8_0 is smaller and faster, and its loss is none beyond the error";
   EXPECT_TRUE(verdict.rungs[1].pareto) << "the smaller ones lose more";
   EXPECT_FALSE(verdict.rungs[2].pareto) << "Q5_K_M is better in all";
@@ -221,7 +221,7 @@ TEST(PickTest, ADominatedRungIsSlowerAndLargerAndNoBetter) {
 }
 
 TEST(PickTest, AnUncertainLossDominatesNobody) {
-  const Verdict verdict = DecideOn({{"F16", 1000, 0.0, 0.0, 100, 0.005}, {"Q8_0", 530, 0.5, 1.0, 180, 0.005}});
+  const LadderVerdict verdict = DecideOn({{"F16", 1000, 0.0, 0.0, 100, 0.005}, {"Q8_0", 530, 0.5, 1.0, 180, 0.005}});
   EXPECT_TRUE(verdict.rungs[0].pareto);
 }
 

@@ -1,9 +1,8 @@
 #include <fmt/format.h>
-#include <signal.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -86,6 +85,7 @@ double ParsePercent(const std::string& text) {
 
 std::vector<Rung> ParseRungs(const std::vector<std::string>& names) {
   std::vector<Rung> rungs;
+  rungs.reserve(names.size());
   for (const std::string& name : names) rungs.push_back(ParseRung(name).rung);
   if (rungs.empty()) {
     for (const RungTraits& rung : Rungs()) rungs.push_back(rung.rung);
@@ -108,8 +108,8 @@ LadderResult Climb(const Options& options, EngineLab& lab, const Backend& backen
   Store store(options.database);
   StopOnSignals();
   Watch watch(options.database);
-  const LadderResult result = RunLadder(store, lab, subject, options.settings, rules, options.fresh,
-                                        [&](const std::string& step, double share) { watch(step, share); });
+  LadderResult result = RunLadder(store, lab, subject, options.settings, rules, options.fresh,
+                                  [&](const std::string& step, double share) { watch(step, share); });
   watch.Finish();
   return result;
 }
