@@ -29,6 +29,7 @@ CommandAction AddLadder(CLI::App& app);
 CommandAction AddMachine(CLI::App& app);
 CommandAction AddPerplexity(CLI::App& app);
 CommandAction AddQuantize(CLI::App& app);
+CommandAction AddSpeculate(CLI::App& app);
 CommandAction AddSynth(CLI::App& app);
 
 }  // namespace assay

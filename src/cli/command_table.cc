@@ -22,6 +22,9 @@ constexpr Command kCommands[] = {
      "assay ladder models/tiny-qwen35.gguf --text models/eval_prose.txt --types F16,Q8_0,Q4_K_M", AddLadder},
     {"machine", "show this machine: processor, memory, measured read bandwidth and peak rates", "assay machine",
      AddMachine},
+    {"speculate", "measure speculative decoding against its own baseline, and say whether it gains",
+     "assay speculate --target models/tiny-qwen35.gguf --draft models/tiny-qwen35-draft.gguf self:Q2_K -k 4,8",
+     AddSpeculate},
     {"synth", "write a model of a real model's shape with random weights, for throughput alone",
      "assay synth --arch qwen35 --preset 0.8B --type Q4_K_M /tmp/synth-0.8B-Q4_K_M.gguf", AddSynth},
 };

@@ -1,0 +1,210 @@
+#include "study/speculation_lab.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "measure/environment.h"
+#include "measure/perplexity.h"
+#include "model/quantize.h"
+
+namespace assay {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// Removes the file when it goes, if it is still there.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(std::filesystem::path path) : path_(std::move(path)) {}
+  ~TemporaryFile() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// Of the bits of the logits that follow the tokens: tells apart who computed them.
+std::string LogitHash(Session& session, std::span<const Token> tokens) {
+  session.Truncate(0);
+  const std::span<const float> logits = session.Forward(tokens, Logits::kLast);
+  Hash hash;
+  hash.Add({reinterpret_cast<const uint8_t*>(logits.data()), logits.size_bytes()});
+  return fmt::format("{:016x}", hash.value());
+}
+
+// Appends tokens at the session's end and drops them again.
+double TimeTokens(Session& session, std::span<const Token> tokens, Logits wanted) {
+  const int before = session.position();
+  const Clock::time_point start = Clock::now();
+  session.Forward(tokens, wanted);
+  session.Truncate(before);
+  return SecondsSince(start);
+}
+
+void HoldText(Session& session, std::span<const Token> text) {
+  session.Truncate(0);
+  session.Forward(text, Logits::kNone);
+  session.Settle();
+}
+
+}  // namespace
+
+ModelIdentity LoadedModel::Identify(const Model& model) { return assay::Identify(model); }
+
+std::unique_ptr<Model> RequantizedModel(const GgufFile& source, Rung rung, const std::filesystem::path& folder,
+                                        int threads) {
+  const TemporaryFile file(folder /
+                           fmt::format("{}-{}-{}.gguf", source.path().stem().string(), TraitsOf(rung).name, getpid()));
+  QuantizeOptions options;
+  options.threads = std::max(1, threads);
+  const QuantizeResult result = QuantizeModel(source, file.path(), rung, options);
+  for (const std::string& note : result.notes) spdlog::warn("self:{}: {}", TraitsOf(rung).name, note);
+  return Model::Open(file.path());
+}
+
+EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, LoadedModel* draft, const std::string& draft_name,
+                                           std::span<const PromptSet> prompt_sets, const SpeculationLabOptions& options)
+    : target_(target), draft_(draft), options_(options) {
+  const Backend& backend = target.engine.backend();
+  subject_ = {.target = target.identity,
+              .draft = draft != nullptr ? std::optional(draft->identity) : std::nullopt,
+              .draft_name = draft_name,
+              .backend = backend.name(),
+              .backend_description = backend.description(),
+              .threads = options.threads,
+              .logit_hashes = {}};
+  if (draft != nullptr) {
+    RequireSameTokenizer(*target.model->tokenizer, target.identity.file, *draft->model->tokenizer, draft_name);
+  }
+  const int context = ContextFor(prompt_sets);
+  const int rollback = RollbackFor({.draft_length = options.max_draft});
+  plain_ = std::make_unique<Session>(target.engine, SessionOptions{.context = context, .cache = options.cache});
+  speculating_ = std::make_unique<Session>(
+      target.engine, SessionOptions{.context = context, .cache = options.cache, .rollback = rollback});
+  if (draft != nullptr) {
+    draft_alone_ = std::make_unique<Session>(draft->engine,
+                                             SessionOptions{.context = context, .cache = options.cache, .rollback = 1});
+    drafter_ = MakeModelDrafter(draft->engine, {.context = context,
+                                                .cache = options.cache,
+                                                .max_draft = options.max_draft,
+                                                .min_probability = options.draft_p_min});
+  } else {
+    drafter_ = MakeNgramDrafter();
+  }
+  WarmUp(prompt_sets.front().prompts.front());
+}
+
+std::vector<Token> EngineSpeculationLab::Encode(const Prompt& prompt) const {
+  const Tokenizer& tokenizer = *target_.model->tokenizer;
+  std::vector<Token> tokens = tokenizer.Encode(prompt.text, /*parse_special=*/true);
+  if (tokenizer.vocab().add_bos && tokenizer.vocab().bos) tokens.insert(tokens.begin(), *tokenizer.vocab().bos);
+  return tokens;
+}
+
+int EngineSpeculationLab::ContextFor(std::span<const PromptSet> prompt_sets) const {
+  int limit = target_.model->spec.context_length;
+  if (draft_ != nullptr) limit = std::min(limit, draft_->model->spec.context_length);
+  int needed = 0;
+  for (const PromptSet& set : prompt_sets) {
+    for (const Prompt& prompt : set.prompts) {
+      const auto tokens = static_cast<int>(Encode(prompt).size());
+      if (tokens + 2 > limit) {
+        Fail(ErrorKind::kUsage, "{}, prompt {}: {} tokens do not fit the {} that the models were made for; shorten it",
+             set.name, prompt.id, tokens, limit);
+      }
+      needed = std::max(needed, tokens + options_.tokens);
+    }
+  }
+  // Batches beyond the text are timed at its end.
+  needed += options_.max_draft + 1;
+  if (needed > limit) {
+    spdlog::warn(
+        "-n {}: the longest prompt with its text and a draft needs {} tokens, the models were made for {}; "
+        "texts end there",
+        options_.tokens, needed, limit);
+  }
+  return std::min(needed, limit);
+}
+
+// Touches every weight and buffer before time counts, and takes the hashes of the logits.
+void EngineSpeculationLab::WarmUp(const Prompt& prompt) {
+  const std::vector<Token> tokens = Encode(prompt);
+  subject_.logit_hashes.push_back(LogitHash(*plain_, tokens));
+  if (draft_alone_ != nullptr) subject_.logit_hashes.push_back(LogitHash(*draft_alone_, tokens));
+  PrepareCosts(prompt, {});
+  VerifySeconds(options_.max_draft + 1);
+  VerifySeconds(1);
+  DraftSeconds();
+}
+
+std::string EngineSpeculationLab::TokenText(Token token) const {
+  return target_.model->tokenizer->TokenBytes(token, /*special=*/true);
+}
+
+std::string EngineSpeculationLab::Text(std::span<const Token> tokens) const {
+  return target_.model->tokenizer->Decode(tokens, /*special=*/false);
+}
+
+TimedText EngineSpeculationLab::Baseline(const Prompt& prompt) {
+  plain_->Truncate(0);
+  const ConditionsWatch watch;
+  const Generation generation =
+      Generate(*plain_, Encode(prompt), {.max_tokens = options_.tokens}, *target_.model->tokenizer, nullptr);
+  return {.tokens = generation.tokens,
+          .prompt_seconds = generation.prompt_seconds,
+          .decode_seconds = generation.decode_seconds,
+          .rounds = {},
+          .conditions = watch.Finish()};
+}
+
+TimedText EngineSpeculationLab::Speculate(const Prompt& prompt, const SpeculationOptions& options) {
+  speculating_->Truncate(0);
+  TimedText text;
+  const ConditionsWatch watch;
+  const Generation generation =
+      GenerateSpeculatively(*speculating_, *drafter_, Encode(prompt), {.max_tokens = options_.tokens}, options,
+                            *target_.model->tokenizer, nullptr, text.rounds);
+  text.conditions = watch.Finish();
+  text.tokens = generation.tokens;
+  text.prompt_seconds = generation.prompt_seconds;
+  text.decode_seconds = generation.decode_seconds;
+  return text;
+}
+
+void EngineSpeculationLab::PrepareCosts(const Prompt& prompt, std::span<const Token> text) {
+  std::vector<Token> tokens = Encode(prompt);
+  tokens.insert(tokens.end(), text.begin(), text.end());
+  const int room = speculating_->context() - options_.max_draft - 1;
+  tokens.resize(std::min(tokens.size(), static_cast<size_t>(std::max(room, 1))));
+  HoldText(*speculating_, tokens);
+  if (draft_alone_ != nullptr) HoldText(*draft_alone_, tokens);
+}
+
+double EngineSpeculationLab::VerifySeconds(int tokens) {
+  // Once more the last tokens of the text, not one token many times: experts and caches see a text.
+  const std::span<const Token> held = speculating_->tokens();
+  std::vector<Token> batch;
+  for (size_t i = 0; i < static_cast<size_t>(tokens); ++i) batch.push_back(held[held.size() - 1 - i % held.size()]);
+  return TimeTokens(*speculating_, batch, Logits::kAll);
+}
+
+std::optional<double> EngineSpeculationLab::DraftSeconds() {
+  if (draft_alone_ == nullptr) return std::nullopt;
+  const Token token = draft_alone_->tokens().back();
+  return TimeTokens(*draft_alone_, std::span(&token, 1), Logits::kLast);
+}
+
+}  // namespace assay

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "backend/backend.h"
+#include "decode/drafter.h"
+#include "engine/session.h"
+#include "model/model_spec.h"
+#include "quant/mixture.h"
+#include "study/speculation.h"
+
+namespace assay {
+
+// A model on a backend.
+struct LoadedModel {
+  LoadedModel(std::unique_ptr<Model> opened, Backend& backend)
+      : model(std::move(opened)), engine(*model, backend), identity(Identify(*model)) {}
+
+  std::unique_ptr<Model> model;
+  Engine engine;
+  ModelIdentity identity;
+
+ private:
+  static ModelIdentity Identify(const Model& model);
+};
+
+// The model's own weights at another rung. They are written to a file in `folder`, which is gone when this returns:
+// what is mapped of it lives as long as the model.
+std::unique_ptr<Model> RequantizedModel(const GgufFile& source, Rung rung, const std::filesystem::path& folder,
+                                        int threads);
+
+struct SpeculationLabOptions {
+  int threads = 0;
+  CacheType cache = CacheType::kF16;
+  int tokens = 200;   // generated for each prompt, at most
+  int max_draft = 8;  // the longest draft that will be asked for
+  double draft_p_min = 0.0;
+};
+
+// The steps on the engine.
+class EngineSpeculationLab : public SpeculationLab {
+ public:
+  // `draft` is null for n-grams. All that is referred to must outlive the lab. The context holds the longest of the
+  // prompts with its text, within what the models were made for; throws kUsage for a prompt that does not fit, and for
+  // a draft with another tokenizer.
+  EngineSpeculationLab(LoadedModel& target, LoadedModel* draft, const std::string& draft_name,
+                       std::span<const PromptSet> prompt_sets, const SpeculationLabOptions& options);
+
+  PairSubject subject() const override { return subject_; }
+  std::string TokenText(Token token) const override;
+  std::string Text(std::span<const Token> tokens) const override;
+  TimedText Baseline(const Prompt& prompt) override;
+  TimedText Speculate(const Prompt& prompt, const SpeculationOptions& options) override;
+  void PrepareCosts(const Prompt& prompt, std::span<const Token> text) override;
+  double VerifySeconds(int tokens) override;
+  std::optional<double> DraftSeconds() override;
+
+ private:
+  std::vector<Token> Encode(const Prompt& prompt) const;
+  int ContextFor(std::span<const PromptSet> prompt_sets) const;
+  void WarmUp(const Prompt& prompt);
+
+  LoadedModel& target_;
+  LoadedModel* draft_;
+  SpeculationLabOptions options_;
+  PairSubject subject_;
+  std::unique_ptr<Session> plain_;  // the baseline's: without rollback, as without speculation
+  std::unique_ptr<Session> speculating_;
+  std::unique_ptr<Session> draft_alone_;  // null without a draft model
+  std::unique_ptr<Drafter> drafter_;
+};
+
+}  // namespace assay
