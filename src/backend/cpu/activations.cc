@@ -18,9 +18,12 @@ T* As(uint8_t* p) {
 
 }  // namespace
 
-void Activations::Shape(Plane& plane, int64_t stride, int64_t tokens) {
-  plane.stride = stride;
-  plane.bytes.Reserve(static_cast<size_t>(stride * tokens));
+// Rows an odd number of cache lines apart: at a power of two the rows of a tile would fight for the same few places of
+// the first-level cache.
+void Activations::Shape(Plane& plane, int64_t row_bytes, int64_t tokens) {
+  const int64_t stride = (row_bytes + 63) / 64 * 64;
+  plane.stride = row_bytes == 0 ? 0 : stride % 128 == 0 ? stride + 64 : stride;
+  plane.bytes.Reserve(static_cast<size_t>(plane.stride * tokens));
 }
 
 void Activations::Encode(const KernelTable& kernels, ThreadPool& pool, const float* x, int tokens, int64_t columns,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "backend/cpu/pack.h"
 #include "base/error.h"
 
 namespace assay::cpu {
@@ -22,19 +21,18 @@ CpuWeight::CpuWeight(const WeightSource& source, ThreadPool& pool)
   if (source.data.size() != expected) {
     Fail(ErrorKind::kBadFile, "tensor {}: {} bytes of data, {} expected", source.name, source.data.size(), expected);
   }
-  const PackedShape shape = ShapeOf(packing_, columns);
-  constexpr int64_t kGroupRows = kPanelRows * kPanelGroup;
-  panels_ = (rows + kGroupRows - 1) / kGroupRows * kPanelGroup;
-  records_ = shape.records;
-  panel_bytes_ = shape.records * shape.record_bytes;
-  packed_ = AlignedBytes(static_cast<size_t>(experts * panels_ * panel_bytes_));
+  shape_ = ShapeOf(packing_, columns);
+  const int64_t group_rows = int64_t{kPanelRows} * shape_.group;
+  panels_ = (rows + group_rows - 1) / group_rows * shape_.group;
+  packed_ = AlignedBytes(static_cast<size_t>(experts * panels_ / shape_.group * shape_.records * shape_.record_stride));
   pool.ParallelFor(experts * panels_, [&](int64_t i) {
     const int64_t expert = i / panels_;
-    const int64_t first = i % panels_ * kPanelRows;
+    const int64_t panel = i % panels_;
+    const int64_t first = panel * kPanelRows;
     const auto count = static_cast<int>(std::min<int64_t>(kPanelRows, rows - first));
     if (count <= 0) return;
     const uint8_t* data = source_ + static_cast<uint64_t>(expert * rows + first) * row_bytes;
-    PackPanel(packing_, data, row_bytes, count, columns, packed_.data() + i * panel_bytes_);
+    PackPanel(packing_, data, row_bytes, count, columns, packed_.data() + Offset(expert, panel));
   });
 }
 

@@ -3,6 +3,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/aligned.h"
 #include "backend/cpu/kernels/layout.h"
+#include "backend/cpu/pack.h"
 #include "base/thread_pool.h"
 
 namespace assay::cpu {
@@ -14,19 +15,23 @@ class CpuWeight : public Weight {
   CpuWeight(const WeightSource& source, ThreadPool& pool);
 
   Packing packing() const { return packing_; }
-  int64_t panels() const { return panels_; }  // of one expert
-  int64_t panel_bytes() const { return panel_bytes_; }
-  int64_t records() const { return records_; }  // of a panel
-  const uint8_t* panel(int64_t expert, int64_t index) const {
-    return packed_.data() + (expert * panels_ + index) * panel_bytes_;
-  }
+  int64_t panels() const { return panels_; }          // of one expert, whole groups
+  int64_t records() const { return shape_.records; }  // of a panel
+  // The first record of a panel.
+  const uint8_t* panel(int64_t expert, int64_t index) const { return packed_.data() + Offset(expert, index); }
 
   // Decodes one row of the file.
   void DecodeRow(int64_t row, float* out) const;
 
  private:
   Packing packing_;
-  int64_t panels_ = 0, panel_bytes_ = 0, records_ = 0;
+  int64_t Offset(int64_t expert, int64_t panel) const {
+    const int64_t groups = (expert * panels_ + panel) / shape_.group;
+    return groups * shape_.records * shape_.record_stride + panel % shape_.group * shape_.panel_step;
+  }
+
+  PackedShape shape_;
+  int64_t panels_ = 0;
   const FormatTraits* traits_;
   const uint8_t* source_;
   AlignedBytes packed_;

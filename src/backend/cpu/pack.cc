@@ -8,7 +8,7 @@ namespace assay::cpu {
 namespace {
 
 // What the header of a packed record holds.
-enum class Header { kNone, kHalves, kHalvesMinima, kSuper32, kSuper16, kSuper16Minima };
+enum class Header { kNone, kHalves, kHalvesMinima, kSuper32, kSuper16 };
 
 // A block of a file taken apart: codes as the kernels want them (unsigned), scales as the file has them.
 struct Parts {
@@ -134,7 +134,9 @@ struct PackingRow {
   Format format;
   int block_columns;  // of the file
   Header header;
-  int planes[3];  // bits of each plane from the lowest; 0: none
+  struct {
+    int low, high;  // bits; high may be 0
+  } planes;
   void (*take)(const uint8_t* block, Parts& parts);
 };
 
@@ -147,7 +149,7 @@ constexpr PackingRow kPackingTable[kPackings] = {
     {Format::kQ5_K, 256, Header::kSuper32, {4, 1}, &TakeQ5_K},
     {Format::kQ4_K, 256, Header::kSuper32, {4, 0}, &TakeQ4_K},
     {Format::kQ3_K, 256, Header::kSuper16, {2, 1}, &TakeQ3_K},
-    {Format::kQ2_K, 256, Header::kSuper16Minima, {2, 0}, &TakeQ2_K},
+    {Format::kQ2_K, 256, Header::kSuper16, {2, 0}, &TakeQ2_K},
     {Format::kQ4_0, 32, Header::kHalves, {4, 0}, &TakeQ4_0},
     {Format::kQ4_1, 32, Header::kHalvesMinima, {4, 0}, &TakeQ4_1},
     {Format::kQ5_0, 32, Header::kHalves, {4, 1}, &TakeQ5_0},
@@ -157,64 +159,65 @@ constexpr PackingRow kPackingTable[kPackings] = {
 
 const PackingRow& RowOf(Packing packing) { return kPackingTable[static_cast<int>(packing)]; }
 
-int HeaderBytes(Header header) {
-  switch (header) {
-    case Header::kNone:
-      return 0;
-    case Header::kHalves:
-      return kHalfHeader;
-    case Header::kHalvesMinima:
-      return 2 * kHalfHeader;
-    default:
-      return kSuperHeader;
-  }
-}
+bool IsSuper(const PackingRow& row) { return row.block_columns == 256; }
 
-int BlocksPerRecord(const PackingRow& row) { return row.block_columns == 256 ? kSuperBlocks : kSmallBlocks; }
+// Bytes of a value of the float formats.
+int64_t FloatBytes(Packing packing) { return packing == Packing::kF32 ? 4 : 2; }
 
-int BlockBytes(const PackingRow& row) {
-  int bytes = 0;
-  for (const int bits : row.planes) bytes += 64 * bits;
-  return bytes;
-}
+int BlocksPerRecord(const PackingRow& row) { return IsSuper(row) ? kSuperBlocks : kSmallBlocks; }
 
-// The codes of one row and quad go to the quad's place in each plane.
+int BlockVectors(const PackingRow& row) { return row.planes.low + row.planes.high; }
+
+// The codes of one row and quad go to the quad's place in each plane (kernels/layout.h).
 void PlaceQuad(const PackingRow& row, uint32_t codes, int quad, int lane, uint8_t* block) {
-  for (const int bits : row.planes) {
-    if (bits == 0) return;
-    // A nibble plane puts quads j and j + 4 together, the narrower ones neighbours (kernels/layout.h).
-    const int vector = bits == 8 ? quad : bits == 4 ? quad % 4 : quad * bits / 8;
-    const int shift = bits == 8 ? 0 : bits == 4 ? quad / 4 * 4 : quad * bits % 8;
-    const uint32_t mask = 0x01010101U * ((1U << bits) - 1U);
-    uint8_t* place = block + 64 * vector + 4 * lane;
+  const auto [low, high] = row.planes;
+  const auto place = [&](int vector, uint32_t bits) {
+    uint8_t* at = block + kVectorStride * vector + 4 * lane;
     uint32_t word;
-    std::memcpy(&word, place, 4);
-    word |= (codes & mask) << shift;
-    std::memcpy(place, &word, 4);
-    if (bits < 8) codes = codes >> bits & 0x01010101U * (0xFFU >> bits);
-    block += 64 * bits;
-  }
+    std::memcpy(&word, at, 4);
+    word |= bits;
+    std::memcpy(at, &word, 4);
+  };
+  const auto each_byte = [](int bits) { return 0x01010101U * ((1U << bits) - 1U); };
+  const int first_low = high > 0 ? 1 : 0;
+  const int vector = low == 8 ? quad : low == 4 ? quad % 4 : quad / 4;
+  const int shift = low == 8 ? 0 : low == 4 ? quad / 4 * 4 : quad % 4 * 2;
+  place(first_low + vector, (codes & each_byte(low)) << shift);
+  if (high == 0) return;
+  const int high_vector = quad * high / 8 * (1 + low);
+  place(high_vector, (codes >> low & each_byte(high)) << (quad * high % 8));
 }
 
-void PlaceHeader(Header header, const Parts& parts, int block, int lane, uint8_t* record) {
-  if (header == Header::kHalves || header == Header::kHalvesMinima) {
+// Vectors of a record before one of its blocks.
+int BlockAt(const PackingRow& row, int block) {
+  if (IsSuper(row)) return SuperBlockAt(block, BlockVectors(row));
+  return (row.header == Header::kHalvesMinima ? 2 : 1) + block * BlockVectors(row);
+}
+
+// The scales of a file's block, which is a whole record of the K formats and block `block` of one else.
+void PlaceScales(const PackingRow& row, const Parts& parts, int block, int lane, uint8_t* record) {
+  if (!IsSuper(row)) {
     std::memcpy(record + 32 * block + 2 * lane, parts.d, 2);
-    if (header == Header::kHalvesMinima) std::memcpy(record + kHalfHeader + 32 * block + 2 * lane, parts.dmin, 2);
+    if (row.header == Header::kHalvesMinima) std::memcpy(record + kVectorStride + 32 * block + 2 * lane, parts.dmin, 2);
     return;
   }
   std::memcpy(record + 2 * lane, parts.d, 2);
   std::memcpy(record + 32 + 2 * lane, parts.dmin, 2);
-  const int scales = header == Header::kSuper32 ? 8 : 16;
-  for (int i = 0; i < scales; ++i) record[64 + 16 * i + lane] = parts.scales[i];
-  if (header != Header::kSuper32) return;
-  for (int i = 0; i < 8; ++i) record[192 + 16 * i + lane] = parts.minima[i];
+  for (int i = 0; i < kSuperBlocks; ++i) {
+    uint8_t* scales = record + kVectorStride * SuperScalesAt(i, BlockVectors(row)) + 32 * (i % 2) + lane;
+    const bool one = row.header == Header::kSuper32;
+    scales[0] = one ? parts.scales[i] : parts.scales[2 * i];
+    scales[16] = one ? parts.minima[i] : parts.scales[2 * i + 1];
+  }
 }
 
-void PackFloats(const uint8_t* rows, uint64_t row_bytes, int count, int64_t columns, size_t width, uint8_t* panel) {
+void PackFloats(const uint8_t* rows, uint64_t row_bytes, int count, int64_t columns, int64_t width, uint8_t* panel) {
   for (int lane = 0; lane < count; ++lane) {
     const uint8_t* from = rows + static_cast<uint64_t>(lane) * row_bytes;
-    uint8_t* to = panel + static_cast<size_t>(lane) * width;
-    for (int64_t k = 0; k < columns; ++k, from += width, to += kPanelRows * width) std::memcpy(to, from, width);
+    uint8_t* to = panel + lane * width;
+    for (int64_t k = 0; k < columns; ++k, from += width, to += kFloatGroup * kPanelRows * width) {
+      std::memcpy(to, from, static_cast<size_t>(width));
+    }
   }
 }
 
@@ -228,18 +231,22 @@ Packing PackingOf(Format format) {
 }
 
 PackedShape ShapeOf(Packing packing, int64_t columns) {
-  if (packing == Packing::kF32) return {columns, 4 * kPanelRows};
-  if (packing == Packing::kF16 || packing == Packing::kBF16) return {columns, 2 * kPanelRows};
   const PackingRow& row = RowOf(packing);
+  if (row.take == nullptr) {
+    const int64_t column_bytes = kPanelRows * FloatBytes(packing);
+    return {columns, kFloatGroup * column_bytes, kFloatGroup, column_bytes};
+  }
   const int blocks = BlocksPerRecord(row);
   const int64_t record_columns = int64_t{blocks} * kBlockColumns;
-  return {(columns + record_columns - 1) / record_columns, HeaderBytes(row.header) + blocks * BlockBytes(row)};
+  return {(columns + record_columns - 1) / record_columns,
+          kVectorStride * (IsSuper(row) ? SuperVectors(BlockVectors(row)) : BlockAt(row, blocks)), kQuantGroup,
+          kVector};
 }
 
 void PackPanel(Packing packing, const uint8_t* rows, uint64_t row_bytes, int count, int64_t columns, uint8_t* panel) {
   const PackingRow& row = RowOf(packing);
   if (row.take == nullptr) {
-    PackFloats(rows, row_bytes, count, columns, packing == Packing::kF32 ? 4 : 2, panel);
+    PackFloats(rows, row_bytes, count, columns, FloatBytes(packing), panel);
     return;
   }
   const auto file_block_bytes = static_cast<int64_t>(TraitsOf(row.format).block_bytes);
@@ -252,10 +259,11 @@ void PackPanel(Packing packing, const uint8_t* rows, uint64_t row_bytes, int cou
       Parts parts;
       row.take(from, parts);
       const int64_t block = k / kBlockColumns;
-      uint8_t* record = panel + block / blocks * shape.record_bytes;
-      PlaceHeader(row.header, parts, static_cast<int>(block % blocks), lane, record);
+      uint8_t* record = panel + block / blocks * shape.record_stride;
+      const auto in_record = static_cast<int>(block % blocks);
+      PlaceScales(row, parts, in_record, lane, record);
       for (int b = 0; b < blocks_per_file_block; ++b) {
-        uint8_t* place = record + HeaderBytes(row.header) + (block % blocks + b) * BlockBytes(row);
+        uint8_t* place = record + kVectorStride * BlockAt(row, in_record + b);
         for (int quad = 0; quad < 8; ++quad) {
           uint32_t codes;
           std::memcpy(&codes, parts.codes + b * kBlockColumns + 4 * quad, 4);

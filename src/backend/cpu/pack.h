@@ -9,9 +9,12 @@ namespace assay::cpu {
 
 Packing PackingOf(Format format);
 
+// Panels lie in groups (kernels/layout.h).
 struct PackedShape {
-  int64_t records;       // of a panel
-  int64_t record_bytes;  // as the kernels' formats have it
+  int64_t records;        // of a panel
+  int64_t record_stride;  // bytes from a record of a panel to the next: the records of all panels of the group
+  int group;              // panels
+  int64_t panel_step;     // bytes from a panel of a group to the next
 };
 PackedShape ShapeOf(Packing packing, int64_t columns);
 

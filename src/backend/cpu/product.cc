@@ -41,32 +41,21 @@ struct Task {
   int64_t first, count;  // panels
 };
 
-// One tile of tokens through `count` panels that start at panel `first` of the weight.
-struct TileRun {
-  const Product& product;
-  const Activations& activations;
-  Encoding encoding;
-  int64_t records, panel_bytes;
-  int offset_bits = 0;
-
-  void operator()(const TileKernels& kernels, const uint8_t* panels, int64_t first, int64_t count, int token) const {
-    DotArgs args;
-    args.panel_bytes = panel_bytes;
-    args.records = records;
-    args.offset_bits = offset_bits;
-    args.out_stride = product.weight->rows;
-    activations.Fill(encoding, product.first + token, args);
-    for (int64_t i = 0; i < count;) {
-      const bool several = i + kernels.panels <= count;
-      const int64_t row = (first + i) * kPanelRows;
-      args.panel = panels + i * panel_bytes;
-      args.out = product.out + token * product.weight->rows + row;
-      args.rows = static_cast<int>(std::min<int64_t>(kPanelRows * kernels.panels, product.weight->rows - row));
-      (several ? kernels.several : kernels.single)(args);
-      i += several ? kernels.panels : 1;
-    }
+// Takes one tile of tokens through the panels of a task; `panel_at(i)` is where panel i of the weight lies.
+template <typename PanelAt>
+void RunTile(const Task& task, const TileKernel& kernel, int token, DotArgs args, const PanelAt& panel_at) {
+  const Product& product = *task.product;
+  const int64_t rows = product.weight->rows;
+  args.out_stride = rows;
+  for (int64_t i = task.first; i < task.first + task.count; i += kernel.panels) {
+    const int64_t left = rows - i * kPanelRows;
+    if (left <= 0) return;
+    args.panel = panel_at(i);
+    args.out = product.out + token * rows + i * kPanelRows;
+    args.rows = static_cast<int>(std::min<int64_t>(kPanelRows * kernel.panels, left));
+    kernel.dot(args);
   }
-};
+}
 
 // Unpacks the panels once and takes all tokens through them.
 void RunLong(const PackingKernels& kernels, int max_tile, const Task& task, const Activations& activations) {
@@ -74,24 +63,34 @@ void RunLong(const PackingKernels& kernels, int max_tile, const Task& task, cons
   const CpuWeight& weight = *product.weight;
   const int64_t blocks =
       kernels.blocks > 0 ? weight.records() * kernels.blocks : (weight.records() + kBlockColumns - 1) / kBlockColumns;
-  const int64_t panel_bytes = blocks * kernels.expanded_block_bytes;
+  const int64_t group_bytes = blocks * kernels.expanded_stride;
   thread_local AlignedBytes scratch;
-  scratch.Reserve(static_cast<size_t>(panel_bytes * task.count));
-  for (int64_t i = 0; i < task.count; ++i) {
-    kernels.expand(weight.panel(product.expert, task.first + i), weight.records(), scratch.data() + i * panel_bytes);
+  scratch.Reserve(static_cast<size_t>(group_bytes * (task.count / kQuantGroup)));
+  const auto expanded_at = [&, base = scratch.data()](int64_t panel) {
+    const int64_t i = panel - task.first;
+    return base + i / kQuantGroup * group_bytes + i % kQuantGroup * kVector;
+  };
+  for (int64_t i = task.first; i < task.first + task.count; ++i) {
+    kernels.expand(weight.panel(product.expert, i), weight.records(), expanded_at(i));
   }
-  const TileRun run = {product, activations, kernels.long_encoding, blocks, panel_bytes, kernels.offset_bits};
+  DotArgs args;
+  args.records = blocks;
+  args.offset_bits = kernels.offset_bits;
   ForTiles(product.tokens, max_tile, [&](int token, int count) {
-    run(kernels.expanded[count - 1], scratch.data(), task.first, task.count, token);
+    activations.Fill(kernels.long_encoding, product.first + token, args);
+    RunTile(task, kernels.expanded[count - 1], token, args, expanded_at);
   });
 }
 
 void RunShort(const PackingKernels& kernels, int max_tile, const Task& task, const Activations& activations) {
   const Product& product = *task.product;
   const CpuWeight& weight = *product.weight;
-  const TileRun run = {product, activations, kernels.encoding, weight.records(), weight.panel_bytes()};
+  DotArgs args;
+  args.records = weight.records();
   ForTiles(product.tokens, max_tile, [&](int token, int count) {
-    run(kernels.tile[count - 1], weight.panel(product.expert, task.first), task.first, task.count, token);
+    activations.Fill(kernels.encoding, product.first + token, args);
+    RunTile(task, kernels.tile[count - 1], token, args,
+            [&](int64_t panel) { return weight.panel(product.expert, panel); });
   });
 }
 
@@ -106,8 +105,8 @@ void RunProducts(const KernelTable& kernels, ThreadPool& pool, std::span<const P
                  const Activations& activations) {
   int64_t panels = 0;
   for (const Product& product : products) panels += product.weight->panels();
-  const int64_t share = std::clamp<int64_t>(panels / (pool.size() * kTasksPerThread) / kPanelGroup * kPanelGroup,
-                                            kPanelGroup, kMostPanels);
+  const int64_t share = std::clamp<int64_t>(panels / (pool.size() * kTasksPerThread) / kFloatGroup * kFloatGroup,
+                                            kFloatGroup, kMostPanels);
   thread_local std::vector<Task> tasks;
   tasks.clear();
   for (const Product& product : products) {

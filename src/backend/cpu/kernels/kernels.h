@@ -11,8 +11,7 @@ namespace assay::cpu {
 
 // Products of one or more neighbouring panels with a tile of tokens.
 struct DotArgs {
-  const uint8_t* panel = nullptr;
-  int64_t panel_bytes = 0;
+  const uint8_t* panel = nullptr;  // the first one's first record
   int64_t records = 0;
   const uint8_t* x = nullptr;     // codes (or floats) of the tile's first token
   int64_t x_stride = 0;           // bytes from token to token
@@ -27,23 +26,22 @@ using DotFunction = void (*)(const DotArgs& args);
 
 constexpr int kLargestTile = 8;
 
-// The kernels of a tile of so many tokens: `panels` panels at once, and one (null where panels divides kPanelGroup).
-struct TileKernels {
+// The kernel of a tile of so many tokens takes `panels` panels of a group at once.
+struct TileKernel {
   int panels = 0;
-  DotFunction several = nullptr;
-  DotFunction single = nullptr;
+  DotFunction dot = nullptr;
 };
 
 struct PackingKernels {
-  Encoding encoding;               // but for large batches, if long_encoding is another
-  TileKernels tile[kLargestTile];  // [tokens - 1]
+  Encoding encoding;              // but for large batches, if long_encoding is another
+  TileKernel tile[kLargestTile];  // [tokens - 1]
   // For large batches: a panel unpacked once into plain codes and scales, and the same products of that.
   Encoding long_encoding;
-  int blocks;  // of 32 columns in a record; 0: a record is one column
-  int64_t expanded_block_bytes;
+  int blocks;               // of 32 columns in a record; 0: a record is one column
+  int64_t expanded_stride;  // bytes from a block of 32 columns to the next, of a group
   int offset_bits;
-  void (*expand)(const uint8_t* panel, int64_t records, uint8_t* out);
-  TileKernels expanded[kLargestTile];
+  void (*expand)(const uint8_t* panel, int64_t records, uint8_t* out);  // one panel of a group
+  TileKernel expanded[kLargestTile];
 };
 
 // Where the codes of one token go. Null where not wanted.

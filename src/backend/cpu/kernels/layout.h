@@ -6,34 +6,50 @@
 // How weights lie in memory (docs/kernels.md). Plain declarations only: see kernels.h.
 namespace assay::cpu {
 
-// A panel is 16 rows; lane r of every vector belongs to row r. Panels are contiguous, and go along the columns as a
-// sequence of records. Of the quantised formats a record is
+// A panel is 16 rows; lane r of every vector belongs to row r. It goes along the columns as a sequence of records.
+// Neighbouring panels form a group, and alternate in memory vector by vector, so that a kernel that takes a whole group
+// reads one ascending stream, which is what the prefetchers of processors are good at. The panels that complete a
+// weight's last group are zeros.
+//
+// Of the float formats a record is one column, and groups alternate record by record. Of the quantised formats a record
+// is
 //   header: scales and minima, 16 rows side by side
 //   for each block of 32 columns: the bit planes of its codes
-// A vector of codes holds 4 columns (a quad) of 16 rows: byte 4 * row + column % 4. Planes pack several quads into the
-// bits of one vector:
+// in vectors of 64 bytes. A vector of codes holds 4 columns (a quad) of 16 rows: byte 4 * row + column % 4. Planes pack
+// several quads into the bits of one vector:
 //   4 bits: vector j holds quad j in the low and quad j + 4 in the high nibbles
 //   2 bits: vector i holds quads 4i to 4i + 3 at bits 0, 2, 4 and 6
 //   1 bit:  bit j of the one vector is quad j's
+// A high plane's vector comes before the low plane's that are used with it: 5 bits are the vector of high bits and four
+// of nibbles; 6 bits a vector of high bits, four of nibbles, the other vector of high bits; 3 bits one and two.
 constexpr int kPanelRows = 16;
-// A weight has a multiple of so many panels, the last ones zeros perhaps: kernels take them in such groups.
-constexpr int kPanelGroup = 2;
+constexpr int kQuantGroup = 2;  // panels; also of the panels unpacked for large batches
+constexpr int kFloatGroup = 4;
 constexpr int kBlockColumns = 32;
+constexpr int kVector = 64;
+constexpr int kVectorStride = kVector * kQuantGroup;  // from a vector of a panel to the next
 
-constexpr int kPlane8 = 512;
-constexpr int kPlane4 = 256;
-constexpr int kPlane2 = 128;
-constexpr int kPlane1 = 64;
+// Vectors of a plane in a block.
+constexpr int kPlane8 = 8;
+constexpr int kPlane4 = 4;
+constexpr int kPlane2 = 2;
+constexpr int kPlane1 = 1;
 
-// Formats with a half-precision scale for each block of 32 have records of two blocks, so that records are whole cache
-// lines: header [2 blocks][16 rows] scales, then the same of the minima if there are any.
+// Formats with a half-precision scale for each block of 32 have records of two blocks. Their header is one vector with
+// the scales of both, then one with the minima if there are any.
 constexpr int kSmallBlocks = 2;
-constexpr int kHalfHeader = 64;
-// K formats have records of 256 columns: header d[16 rows], dmin[16 rows] (or nothing) in half precision, then
-// [8 or 16 sub-blocks][16 rows] 8-bit scales, and for Q4_K and Q5_K the same of the minima. Q2_K has scale and minimum
-// in one byte, as in the file.
+// K formats have records of 256 columns. Their header is one vector: d[16 rows], dmin[16 rows] (or nothing) in half
+// precision. Then, four times: a vector of 8-bit scales for two blocks, and the two blocks. A block's half of the
+// scales is [16 rows] scales and [16 rows] minima, or the scales of its two sub-blocks (Q2_K: scale and minimum in one
+// byte, as in the file). So a record is read from its first byte to its last.
 constexpr int kSuperBlocks = 8;
-constexpr int kSuperHeader = 320;
+
+// The vectors of a K record before the scales of a block, and before the block, given the vectors of a block.
+constexpr int SuperScalesAt(int block, int block_vectors) { return 1 + block / 2 * (1 + 2 * block_vectors); }
+constexpr int SuperBlockAt(int block, int block_vectors) {
+  return SuperScalesAt(block, block_vectors) + 1 + block % 2 * block_vectors;
+}
+constexpr int SuperVectors(int block_vectors) { return SuperScalesAt(kSuperBlocks, block_vectors); }
 
 enum class Packing : uint8_t {
   kF32,

@@ -11,7 +11,7 @@ namespace assay::cpu::avx2 {
 constexpr const char* kIsaName = "avx2";
 constexpr int kMaxTile = 4;
 // Panels that an integer tile takes at once.
-constexpr int kDotPanels = 1;
+constexpr int DotPanels(int tokens) { return tokens == 1 ? 2 : 1; }
 constexpr int FloatPanels(int tokens) { return tokens == 1 ? 4 : tokens == 2 ? 2 : 1; }
 constexpr int kDeltaRows = 1;
 

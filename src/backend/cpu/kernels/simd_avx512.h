@@ -13,9 +13,9 @@ constexpr const char* kIsaName = "avx512_vnni";
 // Tokens per tile of the integer and the float kernels: what 32 registers hold.
 constexpr int kMaxTile = 6;
 // Panels that an integer tile takes at once.
-constexpr int kDotPanels = 2;
-// Row panels that a float tile takes at once, so that at least 8 chains of additions run side by side.
-constexpr int FloatPanels(int tokens) { return tokens == 1 ? 8 : tokens == 2 ? 4 : 2; }
+constexpr int DotPanels(int) { return 2; }
+// Panels that a float tile takes at once.
+constexpr int FloatPanels(int) { return 4; }
 constexpr int kDeltaRows = 3;
 
 struct Floats {

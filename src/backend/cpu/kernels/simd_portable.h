@@ -12,7 +12,7 @@ namespace assay::cpu::portable {
 constexpr const char* kIsaName = "portable";
 constexpr int kMaxTile = 1;
 // Panels that an integer tile takes at once.
-constexpr int kDotPanels = 1;
+constexpr int DotPanels(int) { return 1; }
 constexpr int FloatPanels(int) { return 1; }
 constexpr int kDeltaRows = 1;
 
