@@ -88,7 +88,8 @@ TEST_P(ProductsTest, OfATokenHaveTheSameBitsInEveryBatchAndThreadCount) {
     }
     for (int tokens = 1; tokens <= kMost; ++tokens) {
       const std::vector<float> batch = MatMul(*backend, *weight, in, tokens);
-      ASSERT_TRUE(SameBits(batch, std::span(alone).first(batch.size()))) << tokens << " tokens, " << threads << " threads";
+      ASSERT_TRUE(SameBits(batch, std::span(alone).first(batch.size())))
+          << tokens << " tokens, " << threads << " threads";
     }
   }
 }

@@ -42,11 +42,15 @@ void Activations::Encode(const KernelTable& kernels, ThreadPool& pool, const flo
   const bool shorts = wanted.Has(Encoding::kShorts);
   Shape(shorts_, shorts ? blocks * kBlockColumns * 2 : 0, tokens);
   Shape(MetaOf(Encoding::kShorts), shorts ? blocks * 4 : 0, tokens);
-  copied_floats_.stride = 0;
+  // Rows of a power of two of floats would fight for the same cache places, as Shape() says.
+  wants_floats_ = wanted.Has(Encoding::kFloats);
+  const bool copies = tokens > 1 && wants_floats_;
+  Shape(copied_floats_, copies ? columns * static_cast<int64_t>(sizeof(float)) : 0, tokens);
 
   const auto encode = [&](int64_t token) {
     const float* row = x + token * columns;
     const auto meta = [&](Encoding encoding) { return wanted.Has(encoding) ? MetaOf(encoding).row(token) : nullptr; };
+    if (copies) std::memcpy(copied_floats_.row(token), row, static_cast<size_t>(columns) * sizeof(float));
     if (int8) {
       kernels.encode({row, columns, As<int8_t>(codes_.row(token)), As<OffsetMeta>(meta(Encoding::kOffset32)),
                       As<MinimumMeta>(meta(Encoding::kMinimum32)), As<OffsetMeta>(meta(Encoding::kOffset16)),
@@ -58,7 +62,7 @@ void Activations::Encode(const KernelTable& kernels, ThreadPool& pool, const flo
   };
   if (tokens * columns < kValuesWorthSharing) {
     for (int t = 0; t < tokens; ++t) encode(t);
-  } else if (int8 || shorts) {
+  } else {
     pool.ParallelFor(tokens, encode);
   }
 }
@@ -75,18 +79,20 @@ void Activations::Gather(const Activations& from, const int32_t* rows, int count
   copy(from.codes_, codes_);
   copy(from.shorts_, shorts_);
   for (int i = 0; i < kEncodings; ++i) copy(from.meta_[i], meta_[i]);
-  const int64_t float_stride = columns_ * static_cast<int64_t>(sizeof(float));
-  Shape(copied_floats_, float_stride, count);
+  wants_floats_ = from.wants_floats_;
+  Shape(copied_floats_, wants_floats_ ? columns_ * static_cast<int64_t>(sizeof(float)) : 0, count);
+  if (!wants_floats_) return;
   for (int i = 0; i < count; ++i) {
-    std::memcpy(copied_floats_.row(i), from.floats_ + rows[i] * columns_, static_cast<size_t>(float_stride));
+    std::memcpy(copied_floats_.row(i), from.floats_ + rows[i] * columns_,
+                static_cast<size_t>(columns_) * sizeof(float));
   }
-  floats_ = As<float>(copied_floats_.bytes.data());
 }
 
 void Activations::Fill(Encoding encoding, int64_t first, DotArgs& args) const {
   if (encoding == Encoding::kFloats) {
-    args.x = reinterpret_cast<const uint8_t*>(floats_ + first * columns_);
-    args.x_stride = columns_ * static_cast<int64_t>(sizeof(float));
+    const bool copied = copied_floats_.stride != 0;
+    args.x = copied ? copied_floats_.row(first) : reinterpret_cast<const uint8_t*>(floats_ + first * columns_);
+    args.x_stride = copied ? copied_floats_.stride : columns_ * static_cast<int64_t>(sizeof(float));
     return;
   }
   const Plane& codes = encoding == Encoding::kShorts ? shorts_ : codes_;

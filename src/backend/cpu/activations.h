@@ -43,6 +43,7 @@ class Activations {
   void Shape(Plane& plane, int64_t stride, int64_t tokens);
 
   const float* floats_ = nullptr;
+  bool wants_floats_ = false;
   int64_t columns_ = 0;
   Plane copied_floats_;  // of Gather
   Plane codes_, shorts_;

@@ -16,6 +16,7 @@ class CpuWeight : public Weight {
 
   Packing packing() const { return packing_; }
   int64_t panels() const { return panels_; }          // of one expert, whole groups
+  int group() const { return shape_.group; }          // panels whose records alternate
   int64_t records() const { return shape_.records; }  // of a panel
   // The first record of a panel.
   const uint8_t* panel(int64_t expert, int64_t index) const { return packed_.data() + Offset(expert, index); }

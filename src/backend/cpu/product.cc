@@ -19,10 +19,14 @@ const PackingKernels& KernelsOf(const KernelTable& kernels, Packing packing) {
   return kernels.packings[static_cast<int>(packing)];
 }
 
+// Unpacking a panel once pays for itself from this many tiles of tokens on.
+constexpr int kTilesWorthUnpacking = 3;
+
 bool IsLong(const KernelTable& kernels, Packing packing, int tokens) {
   const PackingKernels& own = KernelsOf(kernels, packing);
   if (own.expand == nullptr) return false;
-  return tokens > (own.encoding == own.long_encoding ? kernels.max_tile : kInvariantTokens);
+  const bool same_bits = own.encoding == own.long_encoding;
+  return tokens > (same_bits ? kTilesWorthUnpacking * kernels.max_tile : kInvariantTokens);
 }
 
 // Calls body(first, count) for tiles of nearly equal sizes.
@@ -41,13 +45,13 @@ struct Task {
   int64_t first, count;  // panels
 };
 
-// Takes one tile of tokens through the panels of a task; `panel_at(i)` is where panel i of the weight lies.
+// Takes one tile of tokens through `count` panels from `first` on; `panel_at(i)` is where panel i of the weight lies.
 template <typename PanelAt>
-void RunTile(const Task& task, const TileKernel& kernel, int token, DotArgs args, const PanelAt& panel_at) {
-  const Product& product = *task.product;
+void RunTile(const Product& product, int64_t first, int64_t count, const TileKernel& kernel, int token, DotArgs args,
+             const PanelAt& panel_at) {
   const int64_t rows = product.weight->rows;
   args.out_stride = rows;
-  for (int64_t i = task.first; i < task.first + task.count; i += kernel.panels) {
+  for (int64_t i = first; i < first + count; i += kernel.panels) {
     const int64_t left = rows - i * kPanelRows;
     if (left <= 0) return;
     args.panel = panel_at(i);
@@ -78,20 +82,23 @@ void RunLong(const PackingKernels& kernels, int max_tile, const Task& task, cons
   args.offset_bits = kernels.offset_bits;
   ForTiles(product.tokens, max_tile, [&](int token, int count) {
     activations.Fill(kernels.long_encoding, product.first + token, args);
-    RunTile(task, kernels.expanded[count - 1], token, args, expanded_at);
+    RunTile(product, task.first, task.count, kernels.expanded[count - 1], token, args, expanded_at);
   });
 }
 
+// A group of panels meets all tiles of tokens while it is in the cache.
 void RunShort(const PackingKernels& kernels, int max_tile, const Task& task, const Activations& activations) {
   const Product& product = *task.product;
   const CpuWeight& weight = *product.weight;
   DotArgs args;
   args.records = weight.records();
-  ForTiles(product.tokens, max_tile, [&](int token, int count) {
-    activations.Fill(kernels.encoding, product.first + token, args);
-    RunTile(task, kernels.tile[count - 1], token, args,
-            [&](int64_t panel) { return weight.panel(product.expert, panel); });
-  });
+  for (int64_t i = 0; i < task.count; i += weight.group()) {
+    ForTiles(product.tokens, max_tile, [&](int token, int count) {
+      activations.Fill(kernels.encoding, product.first + token, args);
+      RunTile(product, task.first + i, weight.group(), kernels.tile[count - 1], token, args,
+              [&](int64_t panel) { return weight.panel(product.expert, panel); });
+    });
+  }
 }
 
 }  // namespace
