@@ -22,7 +22,7 @@ constexpr int kMostThreads = 1024;
 }
 
 std::string Scaled(uint64_t value, std::array<std::string_view, 5> units) {
-  double scaled = static_cast<double>(value);
+  auto scaled = static_cast<double>(value);
   size_t unit = 0;
   while (scaled >= 999.95 && unit + 1 < units.size()) {
     scaled /= 1000.0;

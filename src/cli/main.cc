@@ -31,7 +31,7 @@ void OccupyStandardDescriptors() {
 }
 
 int ReportError(std::string_view message, int exit_code) {
-  fmt::print(stderr, "assay: {}\n", OneLine(message));
+  std::fputs(fmt::format("assay: {}\n", OneLine(message)).c_str(), stderr);
   return exit_code;
 }
 

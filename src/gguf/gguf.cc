@@ -183,7 +183,7 @@ std::vector<int64_t> GgufFile::FindInts(std::string_view key) const {
         out[i] = Unpack<uint8_t>(*array, i);
         break;
       case GgufType::kInt8:
-        out[i] = Unpack<int8_t>(*array, i);
+        out[i] = int64_t{Unpack<int8_t>(*array, i)};
         break;
       case GgufType::kUint16:
         out[i] = Unpack<uint16_t>(*array, i);

@@ -32,7 +32,7 @@ std::string SharedPrefix(const std::filesystem::path& path, const GgufPart& firs
   const uint64_t number = Unsigned(first, kSplitNo, 0);
   const std::string suffix = PartSuffix(number + 1, count);
   const bool named = name.ends_with(suffix);
-  const std::string prefix = named ? name.substr(0, name.size() - suffix.size()) : "MODEL";
+  std::string prefix = named ? name.substr(0, name.size() - suffix.size()) : "MODEL";
   if (number != 0) {
     Fail(ErrorKind::kBadFile, "{}: part {} of {} of a model; name the first part, {}", name, number + 1, count,
          prefix + PartSuffix(1, count));

@@ -18,7 +18,7 @@ namespace {
 // Large tensors are drawn from a pool of encoded pieces: searching the scales of every block would take minutes, and
 // how fast a model runs does not depend on whether its blocks repeat.
 constexpr uint64_t kPieceValues = 256;
-constexpr uint64_t kPoolPieces = 1024;
+constexpr uint64_t kPoolPieces = 256;
 constexpr uint64_t kChunkPieces = 4096;  // written at a time
 
 constexpr uint32_t kQuantizationVersion = 2;
@@ -104,9 +104,10 @@ class Synthesizer {
   std::map<std::pair<Format, uint64_t>, std::vector<uint8_t>> pools_;
 };
 
-// The formats that quantising an F16 file of the model would give.
+// The formats that quantising the real model would give.
 std::vector<GgufTensorInfo> Declare(const SynthPreset& preset, const std::vector<SynthTensor>& tensors, Rung rung) {
   std::vector<MixtureTensor> mixture;
+  mixture.reserve(tensors.size());
   for (const SynthTensor& tensor : tensors) mixture.push_back({tensor.name, tensor.shape, Format::kF32});
   MixtureFacts facts;
   facts.block_count = preset.layers;
@@ -115,6 +116,7 @@ std::vector<GgufTensorInfo> Declare(const SynthPreset& preset, const std::vector
   facts.expert_count = preset.experts;
   const std::vector<MixtureChoice> choices = ChooseMixture(rung, facts, mixture);
   std::vector<GgufTensorInfo> infos;
+  infos.reserve(tensors.size());
   for (size_t i = 0; i < tensors.size(); ++i) infos.push_back({tensors[i].name, tensors[i].shape, choices[i].format});
   return infos;
 }

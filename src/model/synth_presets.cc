@@ -212,7 +212,7 @@ std::string ByteText(int byte) {
     point = 256;
     for (int before = 0; before < byte; ++before) point += printable(before) ? 0 : 1;
   }
-  if (point < 0x80) return std::string(1, static_cast<char>(point));
+  if (point < 0x80) return {static_cast<char>(point)};
   return {static_cast<char>(0xC0 | point >> 6), static_cast<char>(0x80 | (point & 0x3F))};
 }
 
