@@ -13,8 +13,8 @@ struct Outcome {
 
 // What the program meets, to see it fail.
 struct Adversity {
-  std::string stdout_path;    // where results go instead, such as /dev/full
-  uint64_t largest_file = 0;  // no file can grow beyond this many bytes, as on a full disk; 0: no limit
+  std::string stdout_path = {};  // where results go instead, such as /dev/full
+  uint64_t largest_file = 0;     // no file can grow beyond this many bytes, as on a full disk; 0: no limit
 };
 
 // Runs the program that was built beside this test, without a shell.
