@@ -143,13 +143,13 @@ TEST_F(SpeculateCommandTest, TheTargetsOwnRungNgramsAndAutoAreDraftsToo) {
 TEST_F(SpeculateCommandTest, EveryRunOfTheStoreIsComparedWithTheNextBackends) {
   target_ = kDraft;  // the smaller model: ref takes its time
   Measure({"self:Q2_K"}, {"-k", "2"});
-  const json document = Measure({"self:Q2_K"}, {"-k", "2", "--backend", "ref", "-r", "1"});
+  const json document = Measure({"self:Q2_K"}, {"-k", "2", "--backend", "ref"});
   ExpectLossless(document["runs"][0]);
   EXPECT_THAT(Guard(document["runs"][0], "backend")["evidence"], HasSubstr("1 runs of other backends"));
 }
 
 TEST_F(SpeculateCommandTest, HumanOutputShowsTableCostsAndVerdict) {
-  const Outcome outcome = RunAssay(Arguments({kDraft}, {"-k", "2", "-r", "1"}));
+  const Outcome outcome = RunAssay(Arguments({kDraft}, {"-k", "2"}));
   EXPECT_THAT(outcome.exit_code, testing::AnyOf(0, 4)) << outcome.err;
   for (const char* part :
        {"Prompt set", "tokens/round", "95% interval", "plain steps", "break even: k=1:", "assay.db"}) {
@@ -159,7 +159,7 @@ TEST_F(SpeculateCommandTest, HumanOutputShowsTableCostsAndVerdict) {
 
 TEST_F(SpeculateCommandTest, ALargerDraftWarnsWithTheRatio) {
   target_ = kDraft;
-  const Outcome outcome = RunAssay(Arguments({kTarget}, {"-k", "1", "-r", "1"}));
+  const Outcome outcome = RunAssay(Arguments({kTarget}, {"-k", "1"}));
   EXPECT_THAT(outcome.err, HasSubstr("draft cost: the draft has 3.2"));
 }
 

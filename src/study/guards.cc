@@ -170,10 +170,11 @@ GuardResult CheckSpread(const SpreadEvidence& evidence) {
   const bool noisy = evidence.repeat_cv.has_value() && !(*evidence.repeat_cv <= kLargestRepeatCv);
   std::string text = fmt::format("{:.3f}, 95% interval {:.3f} to {:.3f}", evidence.value, evidence.interval.low,
                                  evidence.interval.high);
-  if (evidence.repeat_cv.has_value())
-    text += fmt::format(", repetitions scatter by {:.1f}%", 100.0 * *evidence.repeat_cv);
-  if (wide) text += fmt::format(": wider than {:.0f}% to each side and on both sides of 1", 100.0 * kWidestUndecided);
-  if (noisy) text += fmt::format(": more than {:.0f}%", 100.0 * kLargestRepeatCv);
+  if (undecided) text += fmt::format(", on both sides of 1 (tolerated {:.0f}% to each side)", 100.0 * kWidestUndecided);
+  if (evidence.repeat_cv.has_value()) {
+    text += fmt::format(", repetitions scatter by {:.1f}% (tolerated {:.0f}%)", 100.0 * *evidence.repeat_cv,
+                        100.0 * kLargestRepeatCv);
+  }
   return {.name = "spread", .tripped = wide || noisy, .evidence = std::move(text)};
 }
 

@@ -62,8 +62,6 @@ void HoldText(Session& session, std::span<const Token> text) {
 
 }  // namespace
 
-ModelIdentity LoadedModel::Identify(const Model& model) { return assay::Identify(model); }
-
 std::unique_ptr<Model> RequantizedModel(const GgufFile& source, Rung rung, const std::filesystem::path& folder,
                                         int threads) {
   const TemporaryFile file(folder /

@@ -7,6 +7,7 @@
 #include "backend/backend.h"
 #include "decode/drafter.h"
 #include "engine/session.h"
+#include "measure/environment.h"
 #include "model/model_spec.h"
 #include "quant/mixture.h"
 #include "study/speculation.h"
@@ -21,9 +22,6 @@ struct LoadedModel {
   std::unique_ptr<Model> model;
   Engine engine;
   ModelIdentity identity;
-
- private:
-  static ModelIdentity Identify(const Model& model);
 };
 
 // The model's own weights at another rung. They are written to a file in `folder`, which is gone when this returns:
