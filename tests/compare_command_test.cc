@@ -1,0 +1,123 @@
+// assay compare as users and scripts run it: quantisation-aware training against quantisation after it, on one model.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "run_assay.h"
+#include "study_models.h"
+
+namespace assay {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+const StudyModel kGemma = {"tiny-gemma3", ""};
+
+std::vector<std::string> Compare(const std::string& a, const std::string& b) {
+  return {"compare", a,    b,    "--text", BundledPath("eval_prose.txt"), "--windows", "2", "-c", "256",
+          "-p",      "16", "-n", "4"};
+}
+
+std::string PostTraining() { return RungFile(kGemma, Rung::kQ4_0).string(); }
+std::string QuantisationAware() { return BundledPath("tiny-gemma3-qat-Q4_0.gguf"); }
+
+json RunJson(std::vector<std::string> arguments) {
+  arguments.emplace_back("--json");
+  const Outcome outcome = RunAssay(arguments);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  json document = json::parse(outcome.out, nullptr, false);
+  EXPECT_FALSE(document.is_discarded()) << outcome.out;
+  EXPECT_EQ(document["schema"], 1);
+  return document;
+}
+
+void ExpectOneLineError(const Outcome& outcome, int exit_code, const std::string& part) {
+  EXPECT_EQ(outcome.exit_code, exit_code) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_THAT(outcome.err, HasSubstr(part));
+  EXPECT_EQ(outcome.err.find('\n'), outcome.err.size() - 1) << outcome.err;
+}
+
+TEST(CompareCommandTest, AllThatIsMeasuredIsInTheDocument) {
+  const json result = RunJson(Compare(PostTraining(), QuantisationAware()));
+  EXPECT_EQ(result["a"]["file"], "tiny-gemma3-Q4_0.gguf");
+  EXPECT_EQ(result["b"]["file"], "tiny-gemma3-qat-Q4_0.gguf");
+  // Both at Q4_0 (18 bytes for 32 weights), the embedding at Q6_K.
+  for (const char* model : {"a", "b"}) EXPECT_NEAR(result[model]["bits_per_weight"].get<double>(), 4.9, 0.4);
+  EXPECT_EQ(result["tokens_scored"], 2 * 127);
+  ASSERT_EQ(result["tests"].size(), 4U);
+  for (const json& test : result["tests"]) EXPECT_EQ(test["tok_per_s"]["samples"].size(), 5U);
+  EXPECT_EQ(result["tests"][1]["model"], PostTraining());
+  EXPECT_EQ(result["tests"][2]["model"], QuantisationAware());
+  const double ratio = result["speed"]["tg4"]["ratio"];
+  EXPECT_LE(result["speed"]["tg4"]["low"], ratio);
+  EXPECT_GE(result["speed"]["tg4"]["high"], ratio);
+  EXPECT_GT(result["base"]["kld_mean"], 0.0);
+  EXPECT_GT(result["base"]["top1_agree"], 0.5);
+  const double change = result["ppl"].get<double>() / result["base"]["ppl"].get<double>() - 1.0;
+  EXPECT_NEAR(result["perplexity"]["delta_pct"].get<double>(), 100.0 * change, 1e-9);
+}
+
+// Two models of one size and speed are not told apart by noise: the standing follows from the interval.
+TEST(CompareCommandTest, StandingsFollowFromTheIntervals) {
+  const json result = RunJson(Compare(PostTraining(), QuantisationAware()));
+  const auto standing = [](const json& compared, double neutral, const char* below, const char* above) {
+    if (compared["high"].get<double>() < neutral) return std::string(below);
+    return std::string(compared["low"].get<double>() > neutral ? above : "not told apart");
+  };
+  EXPECT_EQ(result["perplexity"]["standing"], standing(result["perplexity"], 0.0, "better", "worse"));
+  for (const char* test : {"pp16", "tg4"}) {
+    EXPECT_EQ(result["speed"][test]["standing"], standing(result["speed"][test], 1.0, "worse", "better"));
+  }
+}
+
+TEST(CompareCommandTest, ACoarserRungIsWorseBeyondTheError) {
+  const json result = RunJson(Compare(BundledPath("tiny-gemma3-Q8_0.gguf"), RungFile(kGemma, Rung::kQ2_K).string()));
+  EXPECT_EQ(result["perplexity"]["standing"], "worse");
+  EXPECT_GT(result["perplexity"]["low"], 0.0);
+  EXPECT_LT(result["size_pct"], -30.0);
+  EXPECT_THAT(result["sentence"].get<std::string>(), HasSubstr("B is worse than A in perplexity"));
+}
+
+TEST(CompareCommandTest, RoundsAreInterleaved) {
+  const json result = RunJson(Compare(PostTraining(), QuantisationAware()));
+  std::vector<std::vector<int>> places(5);
+  for (const json& test : result["tests"]) {
+    for (const json& run : test["runs"]) places[run["round"].get<size_t>()].push_back(run["order"]);
+  }
+  for (const std::vector<int>& round : places) EXPECT_THAT(round, ::testing::UnorderedElementsAre(0, 1, 2, 3));
+}
+
+TEST(CompareCommandTest, AModelAgainstItselfIsNotToldApart) {
+  std::vector<std::string> arguments = Compare(QuantisationAware(), QuantisationAware());
+  arguments.insert(arguments.end(), {"-r", "1"});
+  const Outcome outcome = RunAssay(arguments);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("A, the base"));
+  EXPECT_THAT(outcome.out, HasSubstr("B, measured"));
+  EXPECT_THAT(outcome.out, HasSubstr("KL(A || B)"));
+  EXPECT_THAT(outcome.out, HasSubstr("B and A cannot be told apart in perplexity"));
+  EXPECT_THAT(outcome.out, HasSubstr("in tg4 one round tells no difference from its error"));
+  EXPECT_THAT(outcome.out, HasSubstr("the files are of one size"));
+  arguments.emplace_back("--json");
+  EXPECT_TRUE(json::parse(RunAssay(arguments).out)["speed"]["tg4"]["high"].is_null());
+}
+
+TEST(CompareCommandTest, WrongRequestsAreRefused) {
+  const std::string model = QuantisationAware();
+  const std::string text = BundledPath("eval_prose.txt");
+  ExpectOneLineError(RunAssay({"compare", model, model}), 2, "--text");
+  ExpectOneLineError(RunAssay({"compare", model, "--text", text}), 2, "B");
+  ExpectOneLineError(RunAssay({"compare", model, model, "--text", text, "-n", "0"}), 2, "-n");
+  ExpectOneLineError(RunAssay({"compare", model, "/nonexistent.gguf", "--text", text}), 3, "/nonexistent.gguf");
+  ExpectOneLineError(RunAssay({"compare", model, model, "--text", "/nonexistent.txt"}), 3, "/nonexistent.txt");
+}
+
+}  // namespace
+}  // namespace assay
