@@ -114,7 +114,7 @@ TEST(CompareCommandTest, WrongRequestsAreRefused) {
   const std::string text = BundledPath("eval_prose.txt");
   ExpectOneLineError(RunAssay({"compare", model, model}), 2, "--text");
   ExpectOneLineError(RunAssay({"compare", model, "--text", text}), 2, "B");
-  ExpectOneLineError(RunAssay({"compare", model, model, "--text", text, "-n", "0"}), 2, "-n");
+  ExpectOneLineError(RunAssay({"compare", model, model, "--text", text, "-n", "0"}), 2, "--generate");
   ExpectOneLineError(RunAssay({"compare", model, "/nonexistent.gguf", "--text", text}), 3, "/nonexistent.gguf");
   ExpectOneLineError(RunAssay({"compare", model, model, "--text", "/nonexistent.txt"}), 3, "/nonexistent.txt");
 }
