@@ -16,7 +16,7 @@ constexpr Command kCommands[] = {
     {"bench", "measure prompt processing and text generation, several models in turns",
      "assay bench -m models/tiny-qwen35.gguf models/tiny-qwen35-draft.gguf -p 512 -n 128", AddBench},
     {"compare", "compare two models of one tokenizer: size, perplexity, divergence, speed, and what can be told apart",
-     "assay compare models/tiny-gemma3-Q8_0.gguf models/tiny-gemma3-qat-Q4_0.gguf --text models/eval_prose.txt",
+     "assay compare models/tiny-qwen35.gguf models/tiny-qwen35-draft.gguf --text models/eval_prose.txt",
      AddCompare},
     {"ladder", "quantise a model at every rung, measure size, speed and quality, and say which rung to take",
      "assay ladder models/tiny-qwen35.gguf --text models/eval_prose.txt --types F16,Q8_0,Q4_K_M", AddLadder},
