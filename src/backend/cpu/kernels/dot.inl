@@ -54,13 +54,6 @@ struct TileSums {
   Floats of[kPanels][kTokens];
 };
 
-template <int kTokens, int kPanels, typename Body>
-__attribute__((always_inline)) inline void ForTile(const Body& body) {
-  Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-    Unroll<kTokens>([&](auto t) __attribute__((always_inline)) { body(p, t); });
-  });
-}
-
 // Adds the products of one sub-block (the columns that share a scale) to the sums. `parts` carries a block's first
 // sub-block to its second.
 template <typename Format, int kSub, int kTokens, int kPanels>
@@ -72,66 +65,76 @@ __attribute__((always_inline)) inline void AddSubBlock(const uint8_t* const (&bl
   constexpr int kQuads = 8 / Format::kSubs;
   const auto meta = [&](int t) -> const Meta& { return *reinterpret_cast<const Meta*>(x.meta + t * x.meta_stride); };
   Ints dots[kPanels][kTokens];
-  Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
-    const Ints start = StartDot<Format>(meta(t.value), kSub, x.offset_bits);
-    Unroll<kPanels>([&](auto p) __attribute__((always_inline)) { dots[p.value][t.value] = start; });
-  });
+  ASSAY_UNROLL
+  for (int t = 0; t < kTokens; ++t) {
+    const Ints start = StartDot<Format>(meta(t), kSub, x.offset_bits);
+    ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) dots[p][t] = start;
+  }
   Unroll<kQuads>([&](auto quad) __attribute__((always_inline)) {
     constexpr int kQuad = kSub * kQuads + decltype(quad)::value;
     Bytes codes[kPanels];
-    Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-      codes[p.value] = Format::template Codes<kQuad>(blocks[p.value]);
-    });
-    Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
-      const Bytes four = Quad(x.codes + t.value * x.stride + 4 * kQuad);
-      Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-        Ints& dot = dots[p.value][t.value];
-        dot = Format::kSigned ? DotSigned(dot, codes[p.value], four) : Dot(dot, codes[p.value], four);
-      });
-    });
+    ASSAY_UNROLL
+    for (int p = 0; p < kPanels; ++p) {
+      codes[p] = Format::template Codes<kQuad>(blocks[p]);
+    }
+    ASSAY_UNROLL
+    for (int t = 0; t < kTokens; ++t) {
+      const Bytes four = Quad(x.codes + t * x.stride + 4 * kQuad);
+      ASSAY_UNROLL
+      for (int p = 0; p < kPanels; ++p) {
+        Ints& dot = dots[p][t];
+        dot = Format::kSigned ? DotSigned(dot, codes[p], four) : Dot(dot, codes[p], four);
+      }
+    }
   });
-  Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-    const Floats scale = scales[p.value].Scale(index, kSub);
-    const Floats minimum = Format::kMinima ? scales[p.value].Minimum(index, kSub) : Zero();
-    Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
-      const Floats dot = ToFloats(dots[p.value][t.value]);
-      const Floats x_scale = Set(meta(t.value).scale);
-      Floats& sum = sums.of[p.value][t.value];
+  ASSAY_UNROLL
+  for (int p = 0; p < kPanels; ++p) {
+    const Floats scale = scales[p].Scale(index, kSub);
+    const Floats minimum = Format::kMinima ? scales[p].Minimum(index, kSub) : Zero();
+    ASSAY_UNROLL
+    for (int t = 0; t < kTokens; ++t) {
+      const Floats dot = ToFloats(dots[p][t]);
+      const Floats x_scale = Set(meta(t).scale);
+      Floats& sum = sums.of[p][t];
       if constexpr (Format::kSubs == 1) {
         sum = Fma(dot, Mul(scale, x_scale), sum);
       } else if constexpr (kSub == 0) {
-        parts.of[p.value][t.value] = Mul(dot, scale);
+        parts.of[p][t] = Mul(dot, scale);
       } else {
-        sum = Fma(Fma(dot, scale, parts.of[p.value][t.value]), x_scale, sum);
+        sum = Fma(Fma(dot, scale, parts.of[p][t]), x_scale, sum);
       }
-      if constexpr (Format::kMinima) sum = Fma(minimum, Set(meta(t.value).sum[kSub]), sum);
-    });
-  });
+      if constexpr (Format::kMinima) sum = Fma(minimum, Set(meta(t).sum[kSub]), sum);
+    }
+  }
 }
 
 template <int kTokens, int kPanels>
 __attribute__((always_inline)) inline void StoreTile(const TileSums<kTokens, kPanels>& sums, const DotArgs& args) {
-  ForTile<kTokens, kPanels>([&](auto p, auto t) {
-    const int rows = args.rows - p.value * kPanelRows;
-    if (rows <= 0) return;
-    StorePart(args.out + t.value * args.out_stride + p.value * kPanelRows, sums.of[p.value][t.value],
-              rows < kPanelRows ? rows : kPanelRows);
-  });
+  ASSAY_UNROLL
+  for (int p = 0; p < kPanels; ++p) {
+    ASSAY_UNROLL for (int t = 0; t < kTokens; ++t) {
+      const int rows = args.rows - p * kPanelRows;
+      if (rows <= 0) continue;
+      StorePart(args.out + t * args.out_stride + p * kPanelRows, sums.of[p][t], rows < kPanelRows ? rows : kPanelRows);
+    }
+  }
 }
 
 template <typename Format, int kTokens, int kPanels>
 void DotTile(const DotArgs& args) {
   using Scales = typename Format::Scales;
   TileSums<kTokens, kPanels> sums, parts;
-  ForTile<kTokens, kPanels>([&](auto p, auto t) { sums.of[p.value][t.value] = Zero(); });
+  ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) {
+    ASSAY_UNROLL for (int t = 0; t < kTokens; ++t) sums.of[p][t] = Zero();
+  }
   const uint8_t* record = args.panel;
   TileInput x = {args.x, args.x_stride, args.meta, args.meta_stride, Format::OffsetBits(args)};
   for (int64_t i = 0; i < args.records; ++i, record += Format::kRecordStride) {
     Scales scales[kPanels];
-    Unroll<kPanels>([&](auto p) { scales[p.value] = Scales(record + p.value * kVector); });
+    ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) scales[p] = Scales(record + p * kVector);
     for (int b = 0; b < Format::kBlocks; ++b) {
       const uint8_t* blocks[kPanels];
-      Unroll<kPanels>([&](auto p) { blocks[p.value] = Format::Block(record + p.value * kVector, b); });
+      ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) blocks[p] = Format::Block(record + p * kVector, b);
       PrefetchAhead<Format, kTokens>(blocks[0]);
       AddSubBlock<Format, 0>(blocks, scales, b, x, parts, sums);
       if constexpr (Format::kSubs == 2) AddSubBlock<Format, 1>(blocks, scales, b, x, parts, sums);
@@ -160,21 +163,26 @@ struct BF16Source {
 template <typename Source, int kTokens, int kPanels>
 void FloatDotTile(const DotArgs& args) {
   TileSums<kTokens, kPanels> sums;
-  ForTile<kTokens, kPanels>([&](auto p, auto t) { sums.of[p.value][t.value] = Zero(); });
+  ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) {
+    ASSAY_UNROLL for (int t = 0; t < kTokens; ++t) sums.of[p][t] = Zero();
+  }
   const uint8_t* column = args.panel;
   const auto* x = reinterpret_cast<const float*>(args.x);
   const int64_t x_stride = args.x_stride / static_cast<int64_t>(sizeof(float));
   for (int64_t i = 0; i < args.records; ++i, column += kFloatGroup * Source::kRecordBytes) {
     Floats weights[kPanels];
-    Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-      weights[p.value] = Source::Column(column + p.value * Source::kRecordBytes);
-    });
-    Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
-      const Floats value = Set(x[t.value * x_stride + i]);
-      Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-        sums.of[p.value][t.value] = Fma(weights[p.value], value, sums.of[p.value][t.value]);
-      });
-    });
+    ASSAY_UNROLL
+    for (int p = 0; p < kPanels; ++p) {
+      weights[p] = Source::Column(column + p * Source::kRecordBytes);
+    }
+    ASSAY_UNROLL
+    for (int t = 0; t < kTokens; ++t) {
+      const Floats value = Set(x[t * x_stride + i]);
+      ASSAY_UNROLL
+      for (int p = 0; p < kPanels; ++p) {
+        sums.of[p][t] = Fma(weights[p], value, sums.of[p][t]);
+      }
+    }
   }
   StoreTile(sums, args);
 }
@@ -220,33 +228,42 @@ void ExpandShorts(const uint8_t* panel, int64_t columns, uint8_t* out) {
 template <int kTokens, int kPanels>
 void ShortDotTile(const DotArgs& args) {
   TileSums<kTokens, kPanels> sums;
-  ForTile<kTokens, kPanels>([&](auto p, auto t) { sums.of[p.value][t.value] = Zero(); });
+  ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) {
+    ASSAY_UNROLL for (int t = 0; t < kTokens; ++t) sums.of[p][t] = Zero();
+  }
   const uint8_t* record = args.panel;
   const uint8_t* x = args.x;
   const auto* x_scales = reinterpret_cast<const float*>(args.meta);
   const int64_t scale_stride = args.meta_stride / static_cast<int64_t>(sizeof(float));
   for (int64_t b = 0; b < args.records; ++b, record += kShortRecordStride, x += 2 * kBlockColumns) {
     Ints dots[kPanels][kTokens];
-    ForTile<kTokens, kPanels>([&](auto p, auto t) { dots[p.value][t.value] = SetInts(0); });
+    ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) {
+      ASSAY_UNROLL for (int t = 0; t < kTokens; ++t) dots[p][t] = SetInts(0);
+    }
     Unroll<kShortVectors>([&](auto pair) __attribute__((always_inline)) {
       Bytes weights[kPanels];
-      Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-        weights[p.value] = LoadBytes(record + p.value * kVector + kVectorStride * pair.value);
-      });
-      Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
-        const Bytes two = Quad(x + t.value * args.x_stride + 4 * pair.value);
-        Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-          dots[p.value][t.value] = DotShorts(dots[p.value][t.value], weights[p.value], two);
-        });
-      });
+      ASSAY_UNROLL
+      for (int p = 0; p < kPanels; ++p) {
+        weights[p] = LoadBytes(record + p * kVector + kVectorStride * pair.value);
+      }
+      ASSAY_UNROLL
+      for (int t = 0; t < kTokens; ++t) {
+        const Bytes two = Quad(x + t * args.x_stride + 4 * pair.value);
+        ASSAY_UNROLL
+        for (int p = 0; p < kPanels; ++p) {
+          dots[p][t] = DotShorts(dots[p][t], weights[p], two);
+        }
+      }
     });
-    Unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-      const Floats scale = LoadFloats(record + p.value * kVector + kVectorStride * kShortVectors);
-      Unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
-        const Floats both = Mul(scale, Set(x_scales[t.value * scale_stride + b]));
-        sums.of[p.value][t.value] = Fma(ToFloats(dots[p.value][t.value]), both, sums.of[p.value][t.value]);
-      });
-    });
+    ASSAY_UNROLL
+    for (int p = 0; p < kPanels; ++p) {
+      const Floats scale = LoadFloats(record + p * kVector + kVectorStride * kShortVectors);
+      ASSAY_UNROLL
+      for (int t = 0; t < kTokens; ++t) {
+        const Floats both = Mul(scale, Set(x_scales[t * scale_stride + b]));
+        sums.of[p][t] = Fma(ToFloats(dots[p][t]), both, sums.of[p][t]);
+      }
+    }
   }
   StoreTile(sums, args);
 }
