@@ -51,15 +51,15 @@ Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<co
     batch.insert(batch.end(), draft.tokens.begin(), draft.tokens.end());
     const std::span<const float> logits = target.Forward(batch, Logits::kAll);
     CheckFinite(logits, vocab, target.position());
-    const Verdict verdict = Verify(logits, draft, options.sampling, rng);
-    target.Truncate(before + 1 + verdict.accepted);
+    const Verification verification = Verify(logits, draft, options.sampling, rng);
+    target.Truncate(before + 1 + verification.accepted);
     const Clock::time_point verified = Clock::now();
-    const SpeculationRound round{static_cast<int>(draft.tokens.size()), verdict.accepted,
+    const SpeculationRound round{static_cast<int>(draft.tokens.size()), verification.accepted,
                                  count > 0 ? Seconds(start, drafted) : 0.0, Seconds(drafted, verified)};
     rounds.push_back(round);
     chooser.Record(round.drafted, round.accepted, round.draft_seconds, round.verify_seconds);
-    for (int i = 0; i <= verdict.accepted && more; ++i) {
-      text.push_back(i < verdict.accepted ? draft.tokens[static_cast<size_t>(i)] : verdict.next);
+    for (int i = 0; i <= verification.accepted && more; ++i) {
+      text.push_back(i < verification.accepted ? draft.tokens[static_cast<size_t>(i)] : verification.next);
       more = emitter.Emit(text.back(), before + 1 + i);
     }
   }

@@ -32,9 +32,9 @@ std::vector<Candidate> Residual(std::span<const Candidate> p, std::span<const Ca
 
 }  // namespace
 
-Verdict Verify(std::span<const float> logits, const Draft& draft, const SamplingOptions& sampling, Rng& rng) {
+Verification Verify(std::span<const float> logits, const Draft& draft, const SamplingOptions& sampling, Rng& rng) {
   const size_t vocab = logits.size() / (draft.tokens.size() + 1);
-  Verdict verdict;
+  Verification verification;
   for (size_t i = 0; i < draft.tokens.size(); ++i) {
     const std::vector<Candidate> p = Distribution(logits.subspan(i * vocab, vocab), sampling);
     const Token guess = draft.tokens[i];
@@ -42,13 +42,13 @@ Verdict Verify(std::span<const float> logits, const Draft& draft, const Sampling
         draft.distributions.empty() ? std::vector<Candidate>{{guess, 1.0}} : draft.distributions[i];
     const double ratio = ProbabilityOf(p, guess) / ProbabilityOf(q, guess);
     if (ratio < 1.0 && rng.Uniform() >= ratio) {
-      verdict.next = Draw(Residual(p, q), rng);
-      return verdict;
+      verification.next = Draw(Residual(p, q), rng);
+      return verification;
     }
-    ++verdict.accepted;
+    ++verification.accepted;
   }
-  verdict.next = Draw(Distribution(logits.last(vocab), sampling), rng);
-  return verdict;
+  verification.next = Draw(Distribution(logits.last(vocab), sampling), rng);
+  return verification;
 }
 
 }  // namespace assay

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -10,7 +9,7 @@
 namespace assay {
 
 // What the target takes of a draft: the first `accepted` guesses and one token of its own.
-struct Verdict {
+struct Verification {
   int accepted = 0;
   Token next = 0;
 };
@@ -19,6 +18,6 @@ struct Verdict {
 // taken if it is the target's own choice. With a temperature: rejection sampling (Leviathan et al. 2023, Chen et al.
 // 2023), which leaves the target's distribution exactly as it is: guess x drawn from q is taken with probability
 // min(1, p(x) / q(x)); the first refused one is replaced by a draw from max(0, p - q), renormalised.
-Verdict Verify(std::span<const float> logits, const Draft& draft, const SamplingOptions& sampling, Rng& rng);
+Verification Verify(std::span<const float> logits, const Draft& draft, const SamplingOptions& sampling, Rng& rng);
 
 }  // namespace assay

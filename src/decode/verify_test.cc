@@ -36,7 +36,7 @@ double ChiSquared(const std::vector<int>& counts, const std::vector<float>& logi
   return sum;
 }
 
-using VerifyFunction = std::function<Verdict(std::span<const float>, const Draft&, const SamplingOptions&, Rng&)>;
+using VerifyFunction = std::function<Verification(std::span<const float>, const Draft&, const SamplingOptions&, Rng&)>;
 
 // Two guesses drawn from q, judged by rows p0, p1, p2; what comes out first, and second where there is a second.
 struct Outcome {
@@ -61,12 +61,12 @@ Outcome RunDrafts(const VerifyFunction& verify, bool point_mass) {
       draft.tokens = {Draw(q0, rng), Draw(q1, rng)};
       draft.distributions = {q0, q1};
     }
-    const Verdict verdict = verify(rows, draft, kSampling, rng);
+    const Verification verification = verify(rows, draft, kSampling, rng);
     const auto token = [&](int n) {
-      return static_cast<size_t>(n < verdict.accepted ? draft.tokens[static_cast<size_t>(n)] : verdict.next);
+      return static_cast<size_t>(n < verification.accepted ? draft.tokens[static_cast<size_t>(n)] : verification.next);
     };
     ++outcome.first[token(0)];
-    if (verdict.accepted >= 1) ++outcome.second[token(1)];
+    if (verification.accepted >= 1) ++outcome.second[token(1)];
   }
   return outcome;
 }
@@ -87,19 +87,19 @@ TEST(Verify, NamedGuessesLeaveTheTargetsDistribution) {
 TEST(Verify, TheTestCatchesARejectionStepThatIsBrokenOnPurpose) {
   const VerifyFunction replaces_from_p = [](std::span<const float> logits, const Draft& draft,
                                             const SamplingOptions& sampling, Rng& rng) {
-    Verdict verdict = Verify(logits, draft, sampling, rng);
-    if (verdict.accepted < static_cast<int>(draft.tokens.size())) {
-      const size_t row = static_cast<size_t>(verdict.accepted) * kVocab;
-      verdict.next = Draw(Distribution(logits.subspan(row, kVocab), sampling), rng);
+    Verification verification = Verify(logits, draft, sampling, rng);
+    if (verification.accepted < static_cast<int>(draft.tokens.size())) {
+      const size_t row = static_cast<size_t>(verification.accepted) * kVocab;
+      verification.next = Draw(Distribution(logits.subspan(row, kVocab), sampling), rng);
     }
-    return verdict;
+    return verification;
   };
   EXPECT_GT(ChiSquared(RunDrafts(replaces_from_p, false).first, Logits(11)), 10 * kChiSquared7At1Percent);
   const VerifyFunction never_refuses = [](std::span<const float> logits, const Draft& draft,
                                           const SamplingOptions& sampling, Rng& rng) {
-    Verdict verdict = Verify(logits, draft, sampling, rng);
-    verdict.accepted = std::max(verdict.accepted, 1);
-    return verdict;
+    Verification verification = Verify(logits, draft, sampling, rng);
+    verification.accepted = std::max(verification.accepted, 1);
+    return verification;
   };
   EXPECT_GT(ChiSquared(RunDrafts(never_refuses, false).first, Logits(11)), 10 * kChiSquared7At1Percent);
 }
@@ -111,7 +111,7 @@ TEST(Verify, GreedyTakesTheLongestPrefixOfTheTargetsOwnChoices) {
     const size_t used = (guesses.size() + 1) * 4;
     return Verify(std::span(rows).first(used), {std::move(guesses), {}}, {}, rng);
   };
-  Verdict v = judge({1, 0, 2});
+  Verification v = judge({1, 0, 2});
   EXPECT_EQ(v.accepted, 3);
   EXPECT_EQ(v.next, 3);
   v = judge({1, 3, 2});
