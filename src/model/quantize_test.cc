@@ -63,6 +63,7 @@ void WriteModel(const std::filesystem::path& path, const std::vector<Matrix>& ma
   SetMetadata(metadata, "llama.attention.head_count", GgufValue::Of(uint32_t{1}));
   SetMetadata(metadata, "split.count", GgufValue{GgufType::kUint16, uint64_t{1}});
   std::vector<GgufTensorInfo> infos;
+  infos.reserve(matrices.size());
   for (const Matrix& matrix : matrices) infos.push_back({matrix.name, matrix.shape, Format::kF32});
   GgufWriter writer(path, metadata, infos);
   for (const Matrix& matrix : matrices) writer.WriteData(AsBytes(matrix.values));
@@ -268,6 +269,7 @@ TEST(Quantize, EachExpertGetsItsOwnImportance) {
   const Matrix experts = RandomMatrix("blk.0.ffn_gate_exps.weight", {256, 3, 2}, 1);
   WriteModel(directory / "in.gguf", {experts});
   std::vector<float> weights;
+  weights.reserve(512);
   for (int i = 0; i < 512; ++i) weights.push_back(i < 256 ? static_cast<float>(i % 7) : static_cast<float>(i % 11));
   WriteBytes(directory / "m.dat", LegacyMatrix(experts.name, 1, weights));
   QuantizeOptions options;

@@ -18,7 +18,6 @@ namespace assay::testing {
 class GgufBytes {
  public:
   explicit GgufBytes(uint64_t tensors = 0, uint64_t entries = 0, uint32_t version = 3) {
-    bytes_ = "GGUF";
     Put(version).Put(tensors).Put(entries);
   }
 
@@ -50,7 +49,7 @@ class GgufBytes {
   std::span<const uint8_t> span() const { return {reinterpret_cast<const uint8_t*>(bytes_.data()), bytes_.size()}; }
 
  private:
-  std::string bytes_;
+  std::string bytes_ = "GGUF";
 };
 
 // A directory of one test, removed with everything in it.
