@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace assay::cpu {
 
@@ -27,6 +28,21 @@ class AlignedBytes {
  private:
   uint8_t* data_ = nullptr;
   size_t size_ = 0;
+};
+
+// Memory for many weights out of few large blocks: most weights of a small model are smaller than a huge page, and
+// would lie in ordinary ones if each had memory of its own. A block goes with the last of its pieces.
+class WeightArena {
+ public:
+  struct Piece {
+    uint8_t* data = nullptr;  // zeroed, aligned to a cache line
+    std::shared_ptr<AlignedBytes> block;
+  };
+  Piece Take(size_t size);
+
+ private:
+  std::shared_ptr<AlignedBytes> block_;
+  size_t used_ = 0;
 };
 
 }  // namespace assay::cpu

@@ -56,7 +56,7 @@ class CpuBackend : public Backend {
   }
 
   std::unique_ptr<Weight> Load(const WeightSource& source) override {
-    return std::make_unique<CpuWeight>(source, pool_);
+    return std::make_unique<CpuWeight>(source, pool_, arena_);
   }
   std::unique_ptr<Buffer> Allocate(size_t bytes) override { return std::make_unique<CpuBuffer>(bytes); }
   void Write(void* destination, const void* host, size_t bytes) override { std::memcpy(destination, host, bytes); }
@@ -188,6 +188,7 @@ class CpuBackend : public Backend {
 
   const cpu::KernelTable& kernels_;
   ThreadPool pool_;
+  cpu::WeightArena arena_;
   cpu::Activations activations_, gathered_;
   cpu::RopeTables rope_tables_;
   // Work space, kept from call to call.

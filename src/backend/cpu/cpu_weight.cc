@@ -6,7 +6,7 @@
 
 namespace assay::cpu {
 
-CpuWeight::CpuWeight(const WeightSource& source, ThreadPool& pool)
+CpuWeight::CpuWeight(const WeightSource& source, ThreadPool& pool, WeightArena& arena)
     : packing_(PackingOf(source.format)), traits_(&TraitsOf(source.format)), source_(source.data.data()) {
   format = source.format;
   rows = source.rows;
@@ -24,7 +24,7 @@ CpuWeight::CpuWeight(const WeightSource& source, ThreadPool& pool)
   shape_ = ShapeOf(packing_, columns);
   const int64_t group_rows = int64_t{kPanelRows} * shape_.group;
   panels_ = (rows + group_rows - 1) / group_rows * shape_.group;
-  packed_ = AlignedBytes(static_cast<size_t>(experts * panels_ / shape_.group * shape_.records * shape_.record_stride));
+  packed_ = arena.Take(static_cast<size_t>(experts * panels_ / shape_.group * shape_.records * shape_.record_stride));
   pool.ParallelFor(experts * panels_, [&](int64_t i) {
     const int64_t expert = i / panels_;
     const int64_t panel = i % panels_;
@@ -32,7 +32,7 @@ CpuWeight::CpuWeight(const WeightSource& source, ThreadPool& pool)
     const auto count = static_cast<int>(std::min<int64_t>(kPanelRows, rows - first));
     if (count <= 0) return;
     const uint8_t* data = source_ + static_cast<uint64_t>(expert * rows + first) * row_bytes;
-    PackPanel(packing_, data, row_bytes, count, columns, packed_.data() + Offset(expert, panel));
+    PackPanel(packing_, data, row_bytes, count, columns, packed_.data + Offset(expert, panel));
   });
 }
 

@@ -12,14 +12,14 @@ namespace assay::cpu {
 class CpuWeight : public Weight {
  public:
   // Repacks. The source's bytes must outlive the weight: rows are looked up there.
-  CpuWeight(const WeightSource& source, ThreadPool& pool);
+  CpuWeight(const WeightSource& source, ThreadPool& pool, WeightArena& arena);
 
   Packing packing() const { return packing_; }
   int64_t panels() const { return panels_; }          // of one expert, whole groups
   int group() const { return shape_.group; }          // panels whose records alternate
   int64_t records() const { return shape_.records; }  // of a panel
   // The first record of a panel.
-  const uint8_t* panel(int64_t expert, int64_t index) const { return packed_.data() + Offset(expert, index); }
+  const uint8_t* panel(int64_t expert, int64_t index) const { return packed_.data + Offset(expert, index); }
 
   // Decodes one row of the file.
   void DecodeRow(int64_t row, float* out) const;
@@ -35,7 +35,7 @@ class CpuWeight : public Weight {
   int64_t panels_ = 0;
   const FormatTraits* traits_;
   const uint8_t* source_;
-  AlignedBytes packed_;
+  WeightArena::Piece packed_;
 };
 
 }  // namespace assay::cpu

@@ -35,85 +35,120 @@ __attribute__((always_inline)) inline float RowDot(const Floats* row, const floa
   return Sum(Add(sums[0], sums[1]));
 }
 
-template <int kVectors>
-__attribute__((always_inline)) inline void DecayRow(float decay, int d, Floats* row) {
-  const Floats factor = Set(decay);
-  ForVectors<kVectors>(
-      d, [&](int i) __attribute__((always_inline)) { row[i] = Mul(row[i], factor); });
+// Rows of the state, and a bound of their magnitudes: below the limit there is nothing to clamp.
+template <int kVectors, int kRows>
+struct StateRows {
+  Floats of[kRows][kRowVectors<kVectors>];
+  float bound;
+};
+
+template <int kVectors, int kRows>
+__attribute__((always_inline)) inline void LoadState(const float* state, int d, StateRows<kVectors, kRows>& rows) {
+  Floats most = Zero();
+  ASSAY_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    ForVectors<kVectors>(
+        d, [&](int i) __attribute__((always_inline)) {
+          rows.of[r][i] = LoadVector<kVectors>(state + r * d, i, d);
+          most = Max(most, Max(rows.of[r][i], Sub(Zero(), rows.of[r][i])));
+        });
+  }
+  rows.bound = Largest(most);
 }
 
-template <int kVectors>
-__attribute__((always_inline)) inline void CorrectRow(float delta, const float* key, int d, Floats* row) {
-  const Floats factor = Set(delta);
-  ForVectors<kVectors>(
-      d, [&](int i) __attribute__((always_inline)) {
-        const Floats sum = Fma(factor, LoadVector<kVectors>(key, i, d), row[i]);
-        row[i] = Min(Set(kStateBound), Max(Set(-kStateBound), sum));
-      });
+template <int kVectors, int kRows>
+__attribute__((always_inline)) inline void StoreState(float* state, int d, const StateRows<kVectors, kRows>& rows) {
+  ASSAY_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    ForVectors<kVectors>(
+        d, [&](int i) __attribute__((always_inline)) {
+          StoreLanes(state + r * d + 16 * i, rows.of[r][i], d - 16 * i < 16 ? d - 16 * i : 16);
+        });
+  }
+}
+
+template <int kVectors, int kRows>
+__attribute__((always_inline)) inline void Decay(float decay, int d, StateRows<kVectors, kRows>& rows) {
+  const Floats factor = Set(decay);
+  ASSAY_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    ForVectors<kVectors>(
+        d, [&](int i) __attribute__((always_inline)) { rows.of[r][i] = Mul(rows.of[r][i], factor); });
+  }
+  rows.bound *= decay;
+}
+
+// Each row += its delta * key, within +-kStateBound. Keys have norm 1; the factor covers the rounding of both sides.
+template <int kVectors, int kRows>
+__attribute__((always_inline)) inline void Correct(const float* deltas, const float* key, int d,
+                                                   StateRows<kVectors, kRows>& rows) {
+  float most = 0.0F;
+  ASSAY_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    const Floats factor = Set(deltas[r]);
+    ForVectors<kVectors>(
+        d, [&](int i) __attribute__((always_inline)) {
+          rows.of[r][i] = Fma(factor, LoadVector<kVectors>(key, i, d), rows.of[r][i]);
+        });
+    most += __builtin_fabsf(deltas[r]);
+  }
+  rows.bound = (rows.bound + most) * 1.0001F;
+  if (__builtin_expect(rows.bound < kStateBound, 1)) return;
+  ASSAY_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    ForVectors<kVectors>(
+        d, [&](int i) __attribute__((always_inline)) {
+          rows.of[r][i] = Min(Set(kStateBound), Max(Set(-kStateBound), rows.of[r][i]));
+        });
+  }
+  rows.bound = kStateBound;
 }
 
 // Takes rows through logged steps.
 template <int kVectors, int kRows>
 __attribute__((always_inline)) inline void ApplySteps(const float* steps, int64_t stride, int count, int first_row,
-                                                      int d, Floats (&rows)[kRows][kRowVectors<kVectors>]) {
+                                                      int d, StateRows<kVectors, kRows>& rows) {
   for (int t = 0; t < count; ++t, steps += stride) {
-    const float* deltas = steps + d + first_row;
-    Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
-      DecayRow<kVectors>(steps[2 * d], d, rows[r.value]);
-      CorrectRow<kVectors>(deltas[r.value], steps, d, rows[r.value]);
-    });
+    Decay(steps[2 * d], d, rows);
+    Correct(steps + d + first_row, steps, d, rows);
   }
 }
 
 template <int kVectors, int kRows>
 void DeltaRows(const DeltaArgs& args, int first_row) {
   const int d = args.head_dim;
-  Floats rows[kRows][kRowVectors<kVectors>];
+  StateRows<kVectors, kRows> rows;
   float* state = args.state + static_cast<int64_t>(first_row) * d;
-  Unroll<kRows>([&](auto r) {
-    ForVectors<kVectors>(d, [&](int i) { rows[r.value][i] = LoadVector<kVectors>(state + r.value * d, i, d); });
-  });
+  LoadState(state, d, rows);
   const bool logged = args.steps != nullptr;
-  if (logged) ApplySteps<kVectors, kRows>(args.steps, args.step_stride, args.pending, first_row, d, rows);
+  if (logged) ApplySteps(args.steps, args.step_stride, args.pending, first_row, d, rows);
   for (int t = 0; t < args.tokens; ++t) {
     const float* key = args.keys + t * args.key_stride;
     const float* query = args.queries + t * args.key_stride;
     const float* value = args.values + t * args.value_stride + first_row;
-    const float decay = args.decays[t * args.gate_stride];
     const float beta = args.betas[t * args.gate_stride];
+    float* out = args.out + t * args.out_stride + first_row;
+    Decay(args.decays[t * args.gate_stride], d, rows);
     float deltas[kRows];
-    Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
-      DecayRow<kVectors>(decay, d, rows[r.value]);
-      deltas[r.value] = beta * (value[r.value] - RowDot<kVectors>(rows[r.value], key, d));
-    });
-    Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
-      CorrectRow<kVectors>(deltas[r.value], key, d, rows[r.value]);
-      args.out[t * args.out_stride + first_row + r.value] = RowDot<kVectors>(rows[r.value], query, d) * args.out_scale;
-      if (logged) args.steps[(args.pending + t) * args.step_stride + d + first_row + r.value] = deltas[r.value];
-    });
+    ASSAY_UNROLL
+    for (int r = 0; r < kRows; ++r) deltas[r] = beta * (value[r] - RowDot<kVectors>(rows.of[r], key, d));
+    Correct(deltas, key, d, rows);
+    ASSAY_UNROLL
+    for (int r = 0; r < kRows; ++r) out[r] = RowDot<kVectors>(rows.of[r], query, d) * args.out_scale;
+    if (!logged) continue;
+    float* logged_deltas = args.steps + (args.pending + t) * args.step_stride + d + first_row;
+    for (int r = 0; r < kRows; ++r) logged_deltas[r] = deltas[r];
   }
-  if (logged) return;  // the state stays as it was
-  Unroll<kRows>([&](auto r) {
-    ForVectors<kVectors>(d, [&](int i) {
-      StoreLanes(state + r.value * d + 16 * i, rows[r.value][i], d - 16 * i < 16 ? d - 16 * i : 16);
-    });
-  });
+  if (!logged) StoreState(state, d, rows);
 }
 
 template <int kVectors, int kRows>
 void ReplayRows(const ReplayArgs& args, int first_row) {
-  const int d = args.head_dim;
-  Floats rows[kRows][kRowVectors<kVectors>];
-  float* state = args.state + static_cast<int64_t>(first_row) * d;
-  Unroll<kRows>([&](auto r) {
-    ForVectors<kVectors>(d, [&](int i) { rows[r.value][i] = LoadVector<kVectors>(state + r.value * d, i, d); });
-  });
-  ApplySteps<kVectors, kRows>(args.steps, args.step_stride, args.tokens, first_row, d, rows);
-  Unroll<kRows>([&](auto r) {
-    ForVectors<kVectors>(d, [&](int i) {
-      StoreLanes(state + r.value * d + 16 * i, rows[r.value][i], d - 16 * i < 16 ? d - 16 * i : 16);
-    });
-  });
+  StateRows<kVectors, kRows> rows;
+  float* state = args.state + static_cast<int64_t>(first_row) * args.head_dim;
+  LoadState(state, args.head_dim, rows);
+  ApplySteps(args.steps, args.step_stride, args.tokens, first_row, args.head_dim, rows);
+  StoreState(state, args.head_dim, rows);
 }
 
 // Calls body<vectors, rows>(row) over rows [first, last), several at a time where registers allow it.
