@@ -28,21 +28,24 @@ function(assay_library name)
   endif()
 endfunction()
 
-# assay_test(NAME SOURCES a_test.cc ... DEPS lib ...): a GoogleTest program. Tests find committed data below
-# ASSAY_SOURCE_DIR. The program is one ctest, labelled "unit" below src/ and "integration" elsewhere; its cases are
-# counted from the XML that it writes (tools/test_summary.py).
+# assay_test(NAME SOURCES a_test.cc ... DEPS lib ... [UNIT]): a GoogleTest program. Tests find committed data below
+# ASSAY_SOURCE_DIR. The program is one ctest; its cases are counted from the XML that it writes (tools/test_summary.py).
+# It is labelled "unit" below src/ or when UNIT says so, and then also run under the sanitizers, which build the target
+# unit_tests alone; elsewhere it is labelled "integration".
+add_custom_target(unit_tests)
 function(assay_test name)
   if(NOT ASSAY_TESTS)
     return()
   endif()
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "UNIT" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE assay_flags ${ARG_DEPS} GTest::gtest_main GTest::gmock)
   target_compile_definitions(${name} PRIVATE ASSAY_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1 --gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${name}.xml)
   string(FIND "${CMAKE_CURRENT_SOURCE_DIR}/" "${CMAKE_SOURCE_DIR}/src/" below_src)
-  if(below_src EQUAL 0)
+  if(ARG_UNIT OR below_src EQUAL 0)
     set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 900)
+    add_dependencies(unit_tests ${name})
   else()
     set_tests_properties(${name} PROPERTIES LABELS integration TIMEOUT 900)
   endif()
