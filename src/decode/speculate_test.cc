@@ -48,7 +48,7 @@ class SpeculateTest : public testing::Test {
 };
 
 TEST_F(SpeculateTest, GivesTheTokensOfTheTargetAlone) {
-  const GenerateOptions options{.max_tokens = 60, .ignore_end = true};
+  const GenerateOptions options{.max_tokens = 40, .ignore_end = true};
   for (const char* file : {"eval_prose.txt", "eval_code.txt", "eval_math.txt"}) {
     const std::vector<Token> prompt = Prompt(file, 2000, 300);
     const std::vector<Token> expected = Plain(prompt, options).tokens;
@@ -56,7 +56,7 @@ TEST_F(SpeculateTest, GivesTheTokensOfTheTargetAlone) {
                                                  MakeModelDrafter(draft_.engine, {.min_probability = 0.5}),
                                                  MakeModelDrafter(target_.engine, {}), MakeNgramDrafter()};
     for (const auto& drafter : drafters) {
-      for (const int k : {1, 2, 4, 8, 16, 32}) {
+      for (const int k : {1, 4, 32}) {
         EXPECT_EQ(Speculative(*drafter, prompt, options, {.draft_length = k}).tokens, expected)
             << file << ", " << drafter->description() << ", k " << k;
       }

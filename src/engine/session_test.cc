@@ -121,7 +121,8 @@ TEST_P(GoldenTest, LogitsLikelihoodsAndGreedyContinuations) {
     EXPECT_LT(top - logits[static_cast<size_t>(argmax[t])], mixture ? 0.1F : 1.1e-2F) << "position " << t;
   }
 
-  if (!known.contains("greedy")) return;
+  // Token by token the oracle is slow, and its logits have been judged already.
+  if (!known.contains("greedy") || c.backend == "ref") return;
   for (const auto& [name, prompt] : known["greedy"].items()) {
     const std::vector<Token> ids = Tokens(prompt["ids"]);
     const std::vector<Token> start = loaded.model->tokenizer->Encode(prompt["prompt"].get<std::string>(), true);
@@ -302,15 +303,20 @@ TEST_P(SessionTest, TruncateBelowASettledStateIsRefused) {
   EXPECT_NO_THROW(session.Truncate(12));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, SessionTest,
-                         testing::Combine(testing::ValuesIn(Files()), testing::ValuesIn(BackendNames())),
-                         [](const auto& case_info) {
-                           std::string name = std::get<0>(case_info.param) + "_" + std::get<1>(case_info.param);
-                           for (char& c : name) {
-                             if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
-                           }
-                           return name;
-                         });
+// The slow oracle takes one model, with layers of both kinds.
+std::vector<std::tuple<std::string, std::string>> SessionCases() {
+  std::vector<std::tuple<std::string, std::string>> cases = {{"tiny-qwen35-draft.gguf", "ref"}};
+  for (const std::string& file : Files()) cases.emplace_back(file, "cpu");
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, SessionTest, testing::ValuesIn(SessionCases()), [](const auto& case_info) {
+  std::string name = std::get<0>(case_info.param) + "_" + std::get<1>(case_info.param);
+  for (char& c : name) {
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  }
+  return name;
+});
 
 }  // namespace
 }  // namespace assay
