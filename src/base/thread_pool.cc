@@ -29,7 +29,8 @@ void CpuRelax() {
 // How long a worker polls for the next loop before it sleeps: well above the gap between two loops of a forward pass.
 constexpr int kSpins = 20000;
 // While waiting, give the processor away after a few microseconds, again and again: on a busy or oversubscribed machine
-// the thread that is waited for may need it. (With 1000 here, small loops took ten times longer beside another program.)
+// the thread that is waited for may need it. (With 1000 here, small loops took ten times longer beside another
+// program.)
 constexpr int kSpinsPerYield = 50;
 
 // One step of a polling loop, the `spins`-th.

@@ -40,7 +40,7 @@ class Activations {
   };
   Plane& MetaOf(Encoding encoding) { return meta_[static_cast<int>(encoding)]; }
   const Plane& MetaOf(Encoding encoding) const { return meta_[static_cast<int>(encoding)]; }
-  void Shape(Plane& plane, int64_t stride, int64_t tokens);
+  void Shape(Plane& plane, int64_t row_bytes, int64_t tokens);
 
   const float* floats_ = nullptr;
   bool wants_floats_ = false;

@@ -74,7 +74,7 @@ WeightArena::Piece WeightArena::Take(size_t size) {
     block_ = std::make_shared<AlignedBytes>(kArenaBlock);
     used_ = 0;
   }
-  const Piece piece = {block_->data() + used_, block_};
+  Piece piece = {block_->data() + used_, block_};
   used_ += rounded;
   return piece;
 }

@@ -177,7 +177,7 @@ class CpuBackend : public Backend {
             [&](int64_t i) { body(i * kSpan, std::min(kSpan, count - i * kSpan)); });
   }
 
-  void StoreCell(Buffer& cells, CacheType type, size_t cell, const float* from, int width) {
+  void StoreCell(Buffer& cells, CacheType type, size_t cell, const float* from, int width) const {
     const auto values = static_cast<size_t>(width);
     if (type == CacheType::kF32) {
       std::memcpy(cells.floats() + cell * values, from, values * sizeof(float));

@@ -31,7 +31,7 @@ class CpuWeight : public Weight {
     return groups * shape_.records * shape_.record_stride + panel % shape_.group * shape_.panel_step;
   }
 
-  PackedShape shape_;
+  PackedShape shape_ = {};
   int64_t panels_ = 0;
   const FormatTraits* traits_;
   const uint8_t* source_;

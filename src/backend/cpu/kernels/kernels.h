@@ -33,14 +33,14 @@ struct TileKernel {
 };
 
 struct PackingKernels {
-  Encoding encoding;              // but for large batches, if long_encoding is another
+  Encoding encoding = {};         // but for large batches, if long_encoding is another
   TileKernel tile[kLargestTile];  // [tokens - 1]
   // For large batches: a panel unpacked once into plain codes and scales, and the same products of that.
-  Encoding long_encoding;
-  int blocks;               // of 32 columns in a record; 0: a record is one column
-  int64_t expanded_stride;  // bytes from a block of 32 columns to the next, of a group
-  int offset_bits;
-  void (*expand)(const uint8_t* panel, int64_t records, uint8_t* out);  // one panel of a group
+  Encoding long_encoding = {};
+  int blocks = 0;               // of 32 columns in a record; 0: a record is one column
+  int64_t expanded_stride = 0;  // bytes from a block of 32 columns to the next, of a group
+  int offset_bits = 0;
+  void (*expand)(const uint8_t* panel, int64_t records, uint8_t* out) = nullptr;  // one panel of a group
   TileKernel expanded[kLargestTile];
 };
 
@@ -120,34 +120,34 @@ struct ReplayArgs {
 };
 
 struct KernelTable {
-  const char* name;
-  int max_tile;  // tokens
+  const char* name = nullptr;
+  int max_tile = 0;  // tokens
 
   PackingKernels packings[kPackings];  // by Packing
-  void (*encode)(const EncodeArgs& args);
-  void (*encode_shorts)(const float* x, int64_t columns, int16_t* codes, float* scales);
+  void (*encode)(const EncodeArgs& args) = nullptr;
+  void (*encode_shorts)(const float* x, int64_t columns, int16_t* codes, float* scales) = nullptr;
 
   // Element by element, or one row.
-  void (*rms_norm)(const float* in, const float* weight, float eps, int width, float* out);
-  void (*l2_norm)(const float* in, float eps, int width, float* out);
-  void (*silu_product)(const float* gate, const float* up, int64_t count, float* out);
-  void (*gelu_product)(const float* gate, const float* up, int64_t count, float* out);
-  void (*sigmoid_product)(float* x, const float* gate, int64_t count);        // x *= sigmoid(gate)
-  void (*add_scaled)(float factor, const float* y, int64_t count, float* x);  // x += factor * y
-  float (*sum_of_products)(const float* a, const float* b, int64_t count);
-  void (*to_half)(const float* in, int64_t count, uint8_t* out);
-  void (*conv_silu)(const ConvArgs& args, int first_channel, int last_channel);
+  void (*rms_norm)(const float* in, const float* weight, float eps, int width, float* out) = nullptr;
+  void (*l2_norm)(const float* in, float eps, int width, float* out) = nullptr;
+  void (*silu_product)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
+  void (*gelu_product)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
+  void (*sigmoid_product)(float* x, const float* gate, int64_t count) = nullptr;        // x *= sigmoid(gate)
+  void (*add_scaled)(float factor, const float* y, int64_t count, float* x) = nullptr;  // x += factor * y
+  float (*sum_of_products)(const float* a, const float* b, int64_t count) = nullptr;
+  void (*to_half)(const float* in, int64_t count, uint8_t* out) = nullptr;
+  void (*conv_silu)(const ConvArgs& args, int first_channel, int last_channel) = nullptr;
 
-  void (*attend)(const AttendArgs& args);
-  void (*delta)(const DeltaArgs& args, int first_row, int last_row);
-  void (*replay)(const ReplayArgs& args, int first_row, int last_row);
+  void (*attend)(const AttendArgs& args) = nullptr;
+  void (*delta)(const DeltaArgs& args, int first_row, int last_row) = nullptr;
+  void (*replay)(const ReplayArgs& args, int first_row, int last_row) = nullptr;
 
   // Probes: each runs `rounds` rounds in registers and returns the operations done (a multiply-add counts two).
-  double (*int8_loop)(int64_t rounds);
-  double (*fma_loop)(int64_t rounds);
-  double (*bf16_loop)(int64_t rounds);  // null: the instruction set has none
+  double (*int8_loop)(int64_t rounds) = nullptr;
+  double (*fma_loop)(int64_t rounds) = nullptr;
+  double (*bf16_loop)(int64_t rounds) = nullptr;  // null: the instruction set has none
   // Reads everything once; returns a digest, so that nothing is optimised away.
-  uint64_t (*read_all)(const void* data, size_t bytes);
+  uint64_t (*read_all)(const void* data, size_t bytes) = nullptr;
 };
 
 // One source each, with its own compile flags; to be called only where the processor has the instructions. The x86 ones

@@ -184,7 +184,7 @@ inline Bytes LookUp16(const uint8_t* table, Bytes index) {
   return {_mm256_shuffle_epi8(entries, index.lo), _mm256_shuffle_epi8(entries, index.hi)};
 }
 inline Bytes Quad(const void* p) {
-  int32_t four;
+  int32_t four = 0;
   __builtin_memcpy(&four, p, 4);
   const __m256i all = _mm256_set1_epi32(four);
   return {all, all};
