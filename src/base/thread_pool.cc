@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <exception>
+#include <limits>
 #include <mutex>
 #include <system_error>
 #include <utility>
@@ -33,6 +34,27 @@ constexpr int kSpins = 20000;
 // program.)
 constexpr int kSpinsPerYield = 50;
 
+// The tasks of one thread that are not yet begun: [first, end) in one word, so that it changes at once.
+struct Share {
+  uint32_t first, end;
+};
+
+constexpr uint64_t Pack(Share share) { return uint64_t{share.end} << 32U | share.first; }
+constexpr Share Unpack(uint64_t packed) {
+  return {static_cast<uint32_t>(packed), static_cast<uint32_t>(packed >> 32U)};
+}
+
+// Takes one task from a share, its first or its last; false: none is left.
+bool Take(std::atomic<uint64_t>& share, bool last, int64_t& task) {
+  uint64_t seen = share.load(std::memory_order_relaxed);
+  for (;;) {
+    Share left = Unpack(seen);
+    if (left.first >= left.end) return false;
+    task = last ? --left.end : left.first++;
+    if (share.compare_exchange_weak(seen, Pack(left), std::memory_order_relaxed)) return true;
+  }
+}
+
 // One step of a polling loop, the `spins`-th.
 void Relax(int spins) {
   CpuRelax();
@@ -44,25 +66,28 @@ void Relax(int spins) {
 struct ThreadPool::Shared {
   std::mutex mutex;
   std::condition_variable wake;
-  // One loop: task, call, count and next. `generation` is written last (release) and starts the workers; `busy` counts
-  // those that have not yet finished it, so a new loop never meets a worker still inside the old one.
+  // One loop: task, call and the threads' shares. `generation` is written last (release) and starts the workers; `busy`
+  // counts those that have not yet finished it, so a new loop never meets a worker still inside the old one.
   std::atomic<uint64_t> generation{0};
   std::atomic<int> sleepers{0};
   std::atomic<bool> running{false};
   std::atomic<bool> stop{false};
   const void* task = nullptr;
   Call call = nullptr;
-  int64_t count = 0;
   std::mutex error_mutex;
   std::exception_ptr error;
-  // The two words that all threads write, each on a cache line of its own.
-  alignas(64) std::atomic<int64_t> next{0};
+  // What several threads write lies on cache lines of its own.
   alignas(64) std::atomic<int> busy{0};
+  struct alignas(64) Slot {
+    std::atomic<uint64_t> share{0};
+  };
+  std::vector<Slot> slots;  // a thread each; the caller's is the first
 };
 
 ThreadPool::ThreadPool(int threads) : threads_(std::max(threads, 1)), shared_(std::make_unique<Shared>()) {
+  shared_->slots = std::vector<Shared::Slot>(static_cast<size_t>(threads_));
   try {
-    for (int i = 1; i < threads_; ++i) workers_.emplace_back([this] { WorkerLoop(); });
+    for (int i = 1; i < threads_; ++i) workers_.emplace_back([this, i] { WorkerLoop(i); });
   } catch (const std::system_error& error) {
     StopWorkers();
     Fail(ErrorKind::kUsage, "{} threads: the system gave only {}: {}; ask for fewer with --threads", threads_,
@@ -82,29 +107,38 @@ void ThreadPool::StopWorkers() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::Work(const void* task, Call call, int64_t count) {
-  for (;;) {
-    const int64_t i = shared_->next.fetch_add(1, std::memory_order_relaxed);
-    if (i >= count) return;
+void ThreadPool::Work(int thread) {
+  Shared& s = *shared_;
+  const auto run = [&s](int64_t i) {
     try {
-      call(task, i);
+      s.call(s.task, i);
     } catch (...) {
-      const std::lock_guard lock(shared_->error_mutex);
-      if (!shared_->error) shared_->error = std::current_exception();
-      shared_->next.store(count, std::memory_order_relaxed);
+      const std::lock_guard lock(s.error_mutex);
+      if (!s.error) s.error = std::current_exception();
+      for (Shared::Slot& slot : s.slots) slot.share.store(0, std::memory_order_relaxed);
     }
+  };
+  int64_t i = 0;
+  while (Take(s.slots[static_cast<size_t>(thread)].share, false, i)) run(i);
+  // Then help the others, from the far end of what they have left.
+  for (int other = 1; other < threads_; ++other) {
+    while (Take(s.slots[static_cast<size_t>((thread + other) % threads_)].share, true, i)) run(i);
   }
 }
 
 void ThreadPool::Run(int64_t count, const void* task, Call call) {
   Shared& s = *shared_;
+  if (count > std::numeric_limits<uint32_t>::max()) Fail(ErrorKind::kInternal, "a parallel loop of {} tasks", count);
   if (s.running.exchange(true)) {
     Fail(ErrorKind::kInternal, "a parallel loop was started inside another one of the same pool");
   }
   s.task = task;
   s.call = call;
-  s.count = count;
-  s.next.store(0, std::memory_order_relaxed);
+  for (int i = 0; i < threads_; ++i) {
+    const Share share = {static_cast<uint32_t>(count * i / threads_),
+                         static_cast<uint32_t>(count * (i + 1) / threads_)};
+    s.slots[static_cast<size_t>(i)].share.store(Pack(share), std::memory_order_relaxed);
+  }
   s.busy.store(threads_ - 1, std::memory_order_relaxed);
   s.generation.fetch_add(1);
   if (s.sleepers.load() > 0) {
@@ -112,14 +146,14 @@ void ThreadPool::Run(int64_t count, const void* task, Call call) {
     { const std::lock_guard lock(s.mutex); }
     s.wake.notify_all();
   }
-  Work(task, call, count);
+  Work(0);
   for (int spins = 0; s.busy.load(std::memory_order_acquire) != 0; spins = (spins + 1) % kSpinsPerYield) Relax(spins);
   const std::exception_ptr error = std::exchange(s.error, nullptr);
   s.running.store(false);
   if (error) std::rethrow_exception(error);
 }
 
-void ThreadPool::WorkerLoop() {
+void ThreadPool::WorkerLoop(int thread) {
   Shared& s = *shared_;
   uint64_t seen = 0;
   for (;;) {
@@ -132,7 +166,7 @@ void ThreadPool::WorkerLoop() {
     }
     seen = s.generation.load(std::memory_order_acquire);
     if (s.stop.load()) return;
-    Work(s.task, s.call, s.count);
+    Work(thread);
     s.busy.fetch_sub(1, std::memory_order_release);
   }
 }

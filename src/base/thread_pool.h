@@ -20,9 +20,11 @@ class ThreadPool {
 
   int size() const { return threads_; }
 
-  // Calls task(i) once for each i in [0, count), from any thread, in any order; returns when all are done. The tasks
-  // must be independent: nothing of a result may depend on which thread ran what. The first exception thrown by a task
-  // is thrown again here, and indices not yet begun are skipped. One loop at a time: a task may not start another.
+  // Calls task(i) once for each i in [0, count), from any thread, in any order; returns when all are done. Each thread
+  // starts with a contiguous share, which it takes in ascending order (a processor's prefetchers want long streams),
+  // and when that is done helps with what others have left. count is below 2^32. The tasks must be independent: nothing
+  // of a result may depend on which thread ran what. The first exception thrown by a task is thrown again here, and
+  // indices not yet begun are skipped. One loop at a time: a task may not start another.
   template <typename Task>
   void ParallelFor(int64_t count, const Task& task) {
     if (count <= 0) return;
@@ -39,8 +41,8 @@ class ThreadPool {
 
   void StopWorkers();
   void Run(int64_t count, const void* task, Call call);
-  void Work(const void* task, Call call, int64_t count);
-  void WorkerLoop();
+  void Work(int thread);
+  void WorkerLoop(int thread);
 
   int threads_;
   std::unique_ptr<Shared> shared_;

@@ -10,6 +10,11 @@ constexpr Encoding kInt8Encodings[] = {Encoding::kOffset32, Encoding::kMinimum32
                                        Encoding::kMinimum16};
 // Below this many values a batch is encoded by the caller alone: the others would not be awake in time.
 constexpr int64_t kValuesWorthSharing = 16384;
+// Up to so many, about what weights meet without being unpacked first, a block's tokens lie side by side.
+constexpr int kTokensTogether = 18;
+
+// Of 32 columns; always an even number.
+int64_t BlocksOf(int64_t columns) { return (columns + 63) / 64 * 2; }
 
 template <typename T>
 T* As(uint8_t* p) {
@@ -20,41 +25,52 @@ T* As(uint8_t* p) {
 
 // Rows an odd number of cache lines apart: at a power of two the rows of a tile would fight for the same few places of
 // the first-level cache.
-void Activations::Shape(Plane& plane, int64_t row_bytes, int64_t tokens) {
-  const int64_t stride = (row_bytes + 63) / 64 * 64;
-  plane.stride = row_bytes == 0 ? 0 : stride % 128 == 0 ? stride + 64 : stride;
+void Activations::ShapeRows(Plane& plane, int64_t blocks, int64_t block_bytes, int64_t tokens) {
+  const int64_t stride = (blocks * block_bytes + 63) / 64 * 64;
+  plane.stride = blocks == 0 ? 0 : stride % 128 == 0 ? stride + 64 : stride;
+  plane.step = block_bytes;
   plane.bytes.Reserve(static_cast<size_t>(plane.stride * tokens));
+}
+
+void Activations::ShapeBlocks(Plane& plane, int64_t blocks, int64_t block_bytes, int64_t tokens) {
+  plane.stride = blocks == 0 ? 0 : block_bytes;
+  plane.step = block_bytes * tokens;
+  plane.bytes.Reserve(static_cast<size_t>(plane.step * blocks));
 }
 
 void Activations::Encode(const KernelTable& kernels, ThreadPool& pool, const float* x, int tokens, int64_t columns,
                          EncodingSet wanted) {
   floats_ = x;
   columns_ = columns;
-  const int64_t blocks = (columns + 63) / 64 * 2;
+  const int64_t blocks = BlocksOf(columns);
+  const bool together = tokens > 1 && tokens <= kTokensTogether;
+  const auto shape = [&](Plane& plane, int64_t count, int64_t block_bytes) {
+    (together ? ShapeBlocks : ShapeRows)(plane, count, block_bytes, tokens);
+  };
   bool int8 = false;
   for (const Encoding encoding : kInt8Encodings) {
     const bool has = wanted.Has(encoding);
     int8 = int8 || has;
     static_assert(sizeof(OffsetMeta) == sizeof(MinimumMeta));
-    Shape(MetaOf(encoding), has ? blocks * static_cast<int64_t>(sizeof(OffsetMeta)) : 0, tokens);
+    shape(MetaOf(encoding), has ? blocks : 0, sizeof(OffsetMeta));
   }
-  Shape(codes_, int8 ? blocks * kBlockColumns : 0, tokens);
+  shape(codes_, int8 ? blocks : 0, kBlockColumns);
   const bool shorts = wanted.Has(Encoding::kShorts);
-  Shape(shorts_, shorts ? blocks * kBlockColumns * 2 : 0, tokens);
-  Shape(MetaOf(Encoding::kShorts), shorts ? blocks * 4 : 0, tokens);
-  // Rows of a power of two of floats would fight for the same cache places, as Shape() says.
+  ShapeRows(shorts_, shorts ? blocks : 0, kBlockColumns * 2, tokens);
+  ShapeRows(MetaOf(Encoding::kShorts), shorts ? blocks : 0, sizeof(float), tokens);
+  // Rows of a power of two of floats would fight for the same cache places, as ShapeRows() says.
   wants_floats_ = wanted.Has(Encoding::kFloats);
   const bool copies = tokens > 1 && wants_floats_;
-  Shape(copied_floats_, copies ? columns * static_cast<int64_t>(sizeof(float)) : 0, tokens);
+  ShapeRows(copied_floats_, copies ? columns : 0, sizeof(float), tokens);
 
   const auto encode = [&](int64_t token) {
     const float* row = x + token * columns;
     const auto meta = [&](Encoding encoding) { return wanted.Has(encoding) ? MetaOf(encoding).row(token) : nullptr; };
     if (copies) std::memcpy(copied_floats_.row(token), row, static_cast<size_t>(columns) * sizeof(float));
     if (int8) {
-      kernels.encode({row, columns, As<int8_t>(codes_.row(token)), As<OffsetMeta>(meta(Encoding::kOffset32)),
-                      As<MinimumMeta>(meta(Encoding::kMinimum32)), As<OffsetMeta>(meta(Encoding::kOffset16)),
-                      As<MinimumMeta>(meta(Encoding::kMinimum16))});
+      kernels.encode({row, columns, together ? tokens : 1, As<int8_t>(codes_.row(token)),
+                      As<OffsetMeta>(meta(Encoding::kOffset32)), As<MinimumMeta>(meta(Encoding::kMinimum32)),
+                      As<OffsetMeta>(meta(Encoding::kOffset16)), As<MinimumMeta>(meta(Encoding::kMinimum16))});
     }
     if (shorts) {
       kernels.encode_shorts(row, columns, As<int16_t>(shorts_.row(token)), As<float>(meta(Encoding::kShorts)));
@@ -69,18 +85,27 @@ void Activations::Encode(const KernelTable& kernels, ThreadPool& pool, const flo
 
 void Activations::Gather(const Activations& from, const int32_t* rows, int count) {
   columns_ = from.columns_;
-  const auto copy = [&](const Plane& source, Plane& target) {
-    Shape(target, source.stride, count);
+  const int64_t blocks = BlocksOf(columns_);
+  const auto copy = [&](const Plane& source, Plane& target, int64_t block_bytes) {
+    ShapeRows(target, source.stride == 0 ? 0 : blocks, block_bytes, count);
     if (source.stride == 0) return;
+    const bool together = source.step != block_bytes;
     for (int i = 0; i < count; ++i) {
-      std::memcpy(target.row(i), source.row(rows[i]), static_cast<size_t>(source.stride));
+      const uint8_t* in = source.row(rows[i]);
+      uint8_t* out = target.row(i);
+      // One piece where the token's blocks lie side by side.
+      const int64_t piece = together ? block_bytes : blocks * block_bytes;
+      for (int64_t at = 0; at < blocks * block_bytes; at += piece, in += source.step) {
+        std::memcpy(out + at, in, static_cast<size_t>(piece));
+      }
     }
   };
-  copy(from.codes_, codes_);
-  copy(from.shorts_, shorts_);
-  for (int i = 0; i < kEncodings; ++i) copy(from.meta_[i], meta_[i]);
+  copy(from.codes_, codes_, kBlockColumns);
+  copy(from.shorts_, shorts_, kBlockColumns * 2);
+  for (const Encoding encoding : kInt8Encodings) copy(from.MetaOf(encoding), MetaOf(encoding), sizeof(OffsetMeta));
+  copy(from.MetaOf(Encoding::kShorts), MetaOf(Encoding::kShorts), sizeof(float));
   wants_floats_ = from.wants_floats_;
-  Shape(copied_floats_, wants_floats_ ? columns_ * static_cast<int64_t>(sizeof(float)) : 0, count);
+  ShapeRows(copied_floats_, wants_floats_ ? columns_ : 0, sizeof(float), count);
   if (!wants_floats_) return;
   for (int i = 0; i < count; ++i) {
     std::memcpy(copied_floats_.row(i), from.floats_ + rows[i] * columns_,
@@ -98,8 +123,10 @@ void Activations::Fill(Encoding encoding, int64_t first, DotArgs& args) const {
   const Plane& codes = encoding == Encoding::kShorts ? shorts_ : codes_;
   args.x = codes.row(first);
   args.x_stride = codes.stride;
+  args.x_step = codes.step;
   args.meta = MetaOf(encoding).row(first);
   args.meta_stride = MetaOf(encoding).stride;
+  args.meta_step = MetaOf(encoding).step;
 }
 
 }  // namespace assay::cpu

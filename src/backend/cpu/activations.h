@@ -31,16 +31,19 @@ class Activations {
   void Fill(Encoding encoding, int64_t first, DotArgs& args) const;
 
  private:
-  // A kind of data: [tokens][stride] bytes.
+  // A kind of data: bytes for each token and block. Either a token's blocks lie together, or, in small batches, the
+  // tokens of a block: a tile of tokens is then one stream to the processor, which can follow but a few at a time.
   struct Plane {
     AlignedBytes bytes;
-    int64_t stride = 0;  // 0: not wanted
+    int64_t stride = 0;  // from token to token; 0: not wanted
+    int64_t step = 0;    // from block to block
     uint8_t* row(int64_t token) { return bytes.data() + token * stride; }
     const uint8_t* row(int64_t token) const { return bytes.data() + token * stride; }
   };
   Plane& MetaOf(Encoding encoding) { return meta_[static_cast<int>(encoding)]; }
   const Plane& MetaOf(Encoding encoding) const { return meta_[static_cast<int>(encoding)]; }
-  void Shape(Plane& plane, int64_t row_bytes, int64_t tokens);
+  static void ShapeRows(Plane& plane, int64_t blocks, int64_t block_bytes, int64_t tokens);
+  static void ShapeBlocks(Plane& plane, int64_t blocks, int64_t block_bytes, int64_t tokens);
 
   const float* floats_ = nullptr;
   bool wants_floats_ = false;

@@ -27,9 +27,9 @@ __attribute__((always_inline)) inline Ints StartDot(const Meta& meta, int sub, i
 // The activations of a tile's tokens, from the current block on.
 struct TileInput {
   const uint8_t* codes;
-  int64_t stride;
+  int64_t stride, step;
   const uint8_t* meta;
-  int64_t meta_stride;
+  int64_t meta_stride, meta_step;
   int offset_bits;
 };
 
@@ -128,7 +128,8 @@ void DotTile(const DotArgs& args) {
     ASSAY_UNROLL for (int t = 0; t < kTokens; ++t) sums.of[p][t] = Zero();
   }
   const uint8_t* record = args.panel;
-  TileInput x = {args.x, args.x_stride, args.meta, args.meta_stride, Format::OffsetBits(args)};
+  TileInput x = {args.x,         args.x_stride,           args.x_step, args.meta, args.meta_stride,
+                 args.meta_step, Format::OffsetBits(args)};
   for (int64_t i = 0; i < args.records; ++i, record += Format::kRecordStride) {
     Scales scales[kPanels];
     ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) scales[p] = Scales(record + p * kVector);
@@ -138,8 +139,8 @@ void DotTile(const DotArgs& args) {
       PrefetchAhead<Format, kTokens>(blocks[0]);
       AddSubBlock<Format, 0>(blocks, scales, b, x, parts, sums);
       if constexpr (Format::kSubs == 2) AddSubBlock<Format, 1>(blocks, scales, b, x, parts, sums);
-      x.codes += kBlockColumns;
-      x.meta += sizeof(typename MetaOf<Format>::Type);
+      x.codes += x.step;
+      x.meta += x.meta_step;
     }
   }
   StoreTile(sums, args);

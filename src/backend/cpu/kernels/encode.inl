@@ -39,16 +39,17 @@ inline void Encode(const EncodeArgs& args) {
     const Floats a = left >= 16 ? Load(x) : left > 0 ? LoadPart(x, static_cast<int>(left)) : Zero();
     const Floats b = left >= 32 ? Load(x + 16) : left > 16 ? LoadPart(x + 16, static_cast<int>(left) - 16) : Zero();
     const BlockCodes codes = EncodeBlock(a, b, LargestMagnitude(a, b) / 127.0F);
-    StoreSaturatedBytes(args.codes + i * kBlockColumns, codes.first);
-    StoreSaturatedBytes(args.codes + i * kBlockColumns + 16, codes.second);
+    const int64_t at = i * args.step;
+    StoreSaturatedBytes(args.codes + at * kBlockColumns, codes.first);
+    StoreSaturatedBytes(args.codes + at * kBlockColumns + 16, codes.second);
     const int32_t first = SumInts(codes.first);
     const int32_t second = SumInts(codes.second);
     const float scale = codes.scale;
-    if (args.offset32 != nullptr) args.offset32[i] = {scale, {-(first + second), 0}};
-    if (args.minimum32 != nullptr) args.minimum32[i] = {scale, {scale * static_cast<float>(first + second), 0.0F}};
-    if (args.offset16 != nullptr) args.offset16[i] = {scale, {-first, -second}};
+    if (args.offset32 != nullptr) args.offset32[at] = {scale, {-(first + second), 0}};
+    if (args.minimum32 != nullptr) args.minimum32[at] = {scale, {scale * static_cast<float>(first + second), 0.0F}};
+    if (args.offset16 != nullptr) args.offset16[at] = {scale, {-first, -second}};
     if (args.minimum16 != nullptr) {
-      args.minimum16[i] = {scale, {scale * static_cast<float>(first), scale * static_cast<float>(second)}};
+      args.minimum16[at] = {scale, {scale * static_cast<float>(first), scale * static_cast<float>(second)}};
     }
   }
 }

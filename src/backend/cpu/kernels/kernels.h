@@ -15,8 +15,10 @@ struct DotArgs {
   int64_t records = 0;
   const uint8_t* x = nullptr;     // codes (or floats) of the tile's first token
   int64_t x_stride = 0;           // bytes from token to token
+  int64_t x_step = 0;             // bytes from a block of 32 columns to the next; of int8 codes alone
   const uint8_t* meta = nullptr;  // OffsetMeta, MinimumMeta or float scales
   int64_t meta_stride = 0;
+  int64_t meta_step = 0;
   int offset_bits = 0;   // of expanded panels: codes stand for code - 2^offset_bits
   float* out = nullptr;  // of the first row of the panel and the first token
   int64_t out_stride = 0;
@@ -48,6 +50,7 @@ struct PackingKernels {
 struct EncodeArgs {
   const float* x = nullptr;
   int64_t columns = 0;  // the columns beyond, up to a multiple of 64, get zero codes
+  int64_t step = 1;     // blocks from one of this token's to its next
   int8_t* codes = nullptr;
   OffsetMeta* offset32 = nullptr;
   MinimumMeta* minimum32 = nullptr;
