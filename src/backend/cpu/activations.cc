@@ -6,8 +6,15 @@
 namespace assay::cpu {
 namespace {
 
-constexpr Encoding kInt8Encodings[] = {Encoding::kOffset32, Encoding::kMinimum32, Encoding::kOffset16,
-                                       Encoding::kMinimum16};
+struct Int8Encoding {
+  Encoding encoding;
+  int64_t bytes;  // for a block
+};
+constexpr Int8Encoding kInt8Encodings[] = {{Encoding::kOffset32, sizeof(OffsetMeta)},
+                                           {Encoding::kMinimum32, sizeof(MinimumMeta)},
+                                           {Encoding::kOffset16, sizeof(OffsetMeta)},
+                                           {Encoding::kSuper32, sizeof(SuperMeta)},
+                                           {Encoding::kSuper16, sizeof(SuperMeta)}};
 // Below this many values a batch is encoded by the caller alone: the others would not be awake in time.
 constexpr int64_t kValuesWorthSharing = 16384;
 // Up to so many, about what weights meet without being unpacked first, a block's tokens lie side by side.
@@ -48,11 +55,10 @@ void Activations::Encode(const KernelTable& kernels, ThreadPool& pool, const flo
     (together ? ShapeBlocks : ShapeRows)(plane, count, block_bytes, tokens);
   };
   bool int8 = false;
-  for (const Encoding encoding : kInt8Encodings) {
+  for (const auto& [encoding, bytes] : kInt8Encodings) {
     const bool has = wanted.Has(encoding);
     int8 = int8 || has;
-    static_assert(sizeof(OffsetMeta) == sizeof(MinimumMeta));
-    shape(MetaOf(encoding), has ? blocks : 0, sizeof(OffsetMeta));
+    shape(MetaOf(encoding), has ? blocks : 0, bytes);
   }
   shape(codes_, int8 ? blocks : 0, kBlockColumns);
   const bool shorts = wanted.Has(Encoding::kShorts);
@@ -70,7 +76,8 @@ void Activations::Encode(const KernelTable& kernels, ThreadPool& pool, const flo
     if (int8) {
       kernels.encode({row, columns, together ? tokens : 1, As<int8_t>(codes_.row(token)),
                       As<OffsetMeta>(meta(Encoding::kOffset32)), As<MinimumMeta>(meta(Encoding::kMinimum32)),
-                      As<OffsetMeta>(meta(Encoding::kOffset16)), As<MinimumMeta>(meta(Encoding::kMinimum16))});
+                      As<OffsetMeta>(meta(Encoding::kOffset16)), As<SuperMeta>(meta(Encoding::kSuper32)),
+                      As<SuperMeta>(meta(Encoding::kSuper16))});
     }
     if (shorts) {
       kernels.encode_shorts(row, columns, As<int16_t>(shorts_.row(token)), As<float>(meta(Encoding::kShorts)));
@@ -102,7 +109,7 @@ void Activations::Gather(const Activations& from, const int32_t* rows, int count
   };
   copy(from.codes_, codes_, kBlockColumns);
   copy(from.shorts_, shorts_, kBlockColumns * 2);
-  for (const Encoding encoding : kInt8Encodings) copy(from.MetaOf(encoding), MetaOf(encoding), sizeof(OffsetMeta));
+  for (const auto& [encoding, bytes] : kInt8Encodings) copy(from.MetaOf(encoding), MetaOf(encoding), bytes);
   copy(from.MetaOf(Encoding::kShorts), MetaOf(Encoding::kShorts), sizeof(float));
   wants_floats_ = from.wants_floats_;
   ShapeRows(copied_floats_, wants_floats_ ? columns_ : 0, sizeof(float), count);

@@ -179,13 +179,11 @@ void PlaceQuad(const PackingRow& row, uint32_t codes, int quad, int lane, uint8_
     std::memcpy(at, &word, 4);
   };
   const auto each_byte = [](int bits) { return 0x01010101U * ((1U << bits) - 1U); };
-  const int first_low = high > 0 ? 1 : 0;
-  const int vector = low == 8 ? quad : low == 4 ? quad % 4 : quad / 4;
-  const int shift = low == 8 ? 0 : low == 4 ? quad / 4 * 4 : quad % 4 * 2;
-  place(first_low + vector, (codes & each_byte(low)) << shift);
+  // The vectors of high bits that came before this quad's in use, its own included; each precedes the low ones.
+  const int highs = high == 0 ? 0 : quad * high / 8 + 1;
+  place(quad * low / 8 + highs, (codes & each_byte(low)) << (quad * low % 8));
   if (high == 0) return;
-  const int high_vector = quad * high / 8 * (1 + low);
-  place(high_vector, (codes >> low & each_byte(high)) << (quad * high % 8));
+  place((highs - 1) * (1 + low / high), (codes >> low & each_byte(high)) << (quad * high % 8));
 }
 
 // Vectors of a record before one of its blocks.

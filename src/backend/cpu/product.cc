@@ -65,9 +65,8 @@ void RunTile(const Product& product, int64_t first, int64_t count, const TileKer
 void RunLong(const PackingKernels& kernels, int max_tile, const Task& task, const Activations& activations) {
   const Product& product = *task.product;
   const CpuWeight& weight = *product.weight;
-  const int64_t blocks =
-      kernels.blocks > 0 ? weight.records() * kernels.blocks : (weight.records() + kBlockColumns - 1) / kBlockColumns;
-  const int64_t group_bytes = blocks * kernels.expanded_stride;
+  const int64_t records = (weight.records() + kernels.records - 1) / kernels.records;
+  const int64_t group_bytes = records * kernels.expanded_stride;
   thread_local AlignedBytes scratch;
   scratch.Reserve(static_cast<size_t>(group_bytes * (task.count / kQuantGroup)));
   const auto expanded_at = [&, base = scratch.data()](int64_t panel) {
@@ -78,7 +77,7 @@ void RunLong(const PackingKernels& kernels, int max_tile, const Task& task, cons
     kernels.expand(weight.panel(product.expert, i), weight.records(), expanded_at(i));
   }
   DotArgs args;
-  args.records = blocks;
+  args.records = records;
   args.offset_bits = kernels.offset_bits;
   ForTiles(product.tokens, max_tile, [&](int token, int count) {
     activations.Fill(kernels.long_encoding, product.first + token, args);

@@ -3,14 +3,20 @@
 
 namespace assay::cpu::ASSAY_ISA {
 
-template <typename Format>
-struct MetaOf {
+template <bool kMinima, bool kSuper>
+struct MetaFor {
   using Type = OffsetMeta;
 };
-template <typename Format>
-requires(Format::kMinima) struct MetaOf<Format> {
+template <>
+struct MetaFor<true, false> {
   using Type = MinimumMeta;
 };
+template <>
+struct MetaFor<true, true> {
+  using Type = SuperMeta;
+};
+template <typename Format>
+using MetaOf = typename MetaFor<Format::kMinima, Format::kSuper>::Type;
 
 // The sums of products start with the correction for codes that stand for code - 2^kOffsetBits.
 template <typename Format, typename Meta>
@@ -31,20 +37,29 @@ struct TileInput {
   const uint8_t* meta;
   int64_t meta_stride, meta_step;
   int offset_bits;
+
+  template <typename Meta>
+  const Meta& MetaAt(int token, int blocks_ahead = 0) const {
+    return *reinterpret_cast<const Meta*>(meta + token * meta_stride + blocks_ahead * meta_step);
+  }
 };
 
-// Records are read in ascending order, which the processor's own prefetchers follow well while little is computed
-// between the reads. With many products for each vector that is read they fall behind, and asking ahead helps (measured
-// on Zen 4: below about 6 products it slows the stream down). An address past the end does no harm.
-constexpr int kPrefetchBytes = 4096;
-constexpr int kProductsWorthPrefetching = 6;
+// Weights stream from memory in ascending order. With little to compute between the loads, the processor's prefetchers
+// and its reordering keep enough of them under way; with more, the loads behind do not start in time, and a product takes
+// the time of its reads plus that of its arithmetic. So each line is asked for twice, far ahead into the second-level
+// cache and again into the first, evenly between the arithmetic: asked for in bunches, the requests wait for each other.
+// On Zen 4 that hides all arithmetic that is shorter than the reads. An address past the end does no harm.
+constexpr int64_t kNearBytes = 4096;
+constexpr int64_t kFarBytes = 20480;
+constexpr int kProductsWorthAsking = 2;  // for each line of weights
 
-template <typename Format, int kTokens>
-__attribute__((always_inline)) inline void PrefetchAhead(const uint8_t* block) {
-  constexpr int64_t kBytes = Format::kRecordStride / Format::kBlocks;
-  constexpr int64_t kQuadsOfGroup = 8 * kQuantGroup;
-  if constexpr (kQuadsOfGroup * kTokens * kVector >= kProductsWorthPrefetching * kBytes) {
-    for (int64_t at = 0; at < kBytes; at += kVector) __builtin_prefetch(block + kPrefetchBytes + at, 0, 0);
+// A quad's part of the lines of a block, of all panels of the group. `kBytes` are the block's.
+template <int64_t kBytes, int kQuad>
+__attribute__((always_inline)) inline void AskAhead(const uint8_t* block) {
+  constexpr int64_t kLines = (kBytes + kVector - 1) / kVector;
+  for (int64_t line = kQuad * kLines / 8; line < (kQuad + 1) * kLines / 8; ++line) {
+    __builtin_prefetch(block + kNearBytes + line * kVector, 0, 3);
+    __builtin_prefetch(block + kFarBytes + line * kVector, 0, 2);
   }
 }
 
@@ -53,25 +68,29 @@ template <int kTokens, int kPanels>
 struct TileSums {
   Floats of[kPanels][kTokens];
 };
+template <int kTokens, int kPanels>
+struct TileDots {
+  Ints of[kPanels][kTokens];
+};
 
-// Adds the products of one sub-block (the columns that share a scale) to the sums. `parts` carries a block's first
-// sub-block to its second.
+// The sums of products of a sub-block, the columns that share a scale.
 template <typename Format, int kSub, int kTokens, int kPanels>
-__attribute__((always_inline)) inline void AddSubBlock(const uint8_t* const (&blocks)[kPanels],
-                                                       const typename Format::Scales* scales, int index,
-                                                       const TileInput& x, TileSums<kTokens, kPanels>& parts,
-                                                       TileSums<kTokens, kPanels>& sums) {
-  using Meta = typename MetaOf<Format>::Type;
+__attribute__((always_inline)) inline void DotSubBlock(const uint8_t* const (&blocks)[kPanels], const TileInput& x,
+                                                       TileDots<kTokens, kPanels>& dots) {
+  using Meta = MetaOf<Format>;
   constexpr int kQuads = 8 / Format::kSubs;
-  const auto meta = [&](int t) -> const Meta& { return *reinterpret_cast<const Meta*>(x.meta + t * x.meta_stride); };
-  Ints dots[kPanels][kTokens];
   ASSAY_UNROLL
   for (int t = 0; t < kTokens; ++t) {
-    const Ints start = StartDot<Format>(meta(t), kSub, x.offset_bits);
-    ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) dots[p][t] = start;
+    const Ints start = StartDot<Format>(x.MetaAt<Meta>(t), kSub, x.offset_bits);
+    ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) dots.of[p][t] = start;
   }
   Unroll<kQuads>([&](auto quad) __attribute__((always_inline)) {
     constexpr int kQuad = kSub * kQuads + decltype(quad)::value;
+    constexpr int64_t kBytes = Format::kRecordStride / Format::kBlocks;
+    constexpr int64_t kProducts = int64_t{8} * kQuantGroup * kTokens;
+    if constexpr (Format::kStreams && kProducts * kVector >= kProductsWorthAsking * kBytes) {
+      AskAhead<kBytes, kQuad>(blocks[0]);
+    }
     Bytes codes[kPanels];
     ASSAY_UNROLL
     for (int p = 0; p < kPanels; ++p) {
@@ -82,28 +101,90 @@ __attribute__((always_inline)) inline void AddSubBlock(const uint8_t* const (&bl
       const Bytes four = Quad(x.codes + t * x.stride + 4 * kQuad);
       ASSAY_UNROLL
       for (int p = 0; p < kPanels; ++p) {
-        Ints& dot = dots[p][t];
+        Ints& dot = dots.of[p][t];
         dot = Format::kSigned ? DotSigned(dot, codes[p], four) : Dot(dot, codes[p], four);
       }
     }
   });
-  ASSAY_UNROLL
-  for (int p = 0; p < kPanels; ++p) {
-    const Floats scale = scales[p].Scale(index, kSub);
-    const Floats minimum = Format::kMinima ? scales[p].Minimum(index, kSub) : Zero();
+}
+
+// Adds a block's products to the sums; of K formats without D and without the minima, which AddRecord() takes.
+template <typename Format, int kTokens, int kPanels>
+__attribute__((always_inline)) inline void AddBlock(const uint8_t* const (&blocks)[kPanels],
+                                                    const typename Format::Scales* scales, int index,
+                                                    const TileInput& x, TileSums<kTokens, kPanels>& sums) {
+  using Meta = MetaOf<Format>;
+  TileDots<kTokens, kPanels> dots;
+  DotSubBlock<Format, 0>(blocks, x, dots);
+  if constexpr (Format::kSuper) {
+    // Codes and scales are so small that products of a block are below 2^24: integers and floats hold them exactly.
+    TileDots<kTokens, kPanels> scaled;
+    ASSAY_UNROLL
+    for (int p = 0; p < kPanels; ++p) {
+      const Ints scale = scales[p].Scale(index, 0);
+      ASSAY_UNROLL for (int t = 0; t < kTokens; ++t) scaled.of[p][t] = MulInts(dots.of[p][t], scale);
+    }
+    if constexpr (Format::kSubs == 2) {
+      DotSubBlock<Format, 1>(blocks, x, dots);
+      ASSAY_UNROLL
+      for (int p = 0; p < kPanels; ++p) {
+        const Ints scale = scales[p].Scale(index, 1);
+        ASSAY_UNROLL
+        for (int t = 0; t < kTokens; ++t) {
+          scaled.of[p][t] = AddInts(scaled.of[p][t], MulInts(dots.of[p][t], scale));
+        }
+      }
+    }
     ASSAY_UNROLL
     for (int t = 0; t < kTokens; ++t) {
-      const Floats dot = ToFloats(dots[p][t]);
-      const Floats x_scale = Set(meta(t).scale);
-      Floats& sum = sums.of[p][t];
-      if constexpr (Format::kSubs == 1) {
-        sum = Fma(dot, Mul(scale, x_scale), sum);
-      } else if constexpr (kSub == 0) {
-        parts.of[p][t] = Mul(dot, scale);
-      } else {
-        sum = Fma(Fma(dot, scale, parts.of[p][t]), x_scale, sum);
+      const Floats x_scale = Set(x.MetaAt<Meta>(t).scale);
+      ASSAY_UNROLL
+      for (int p = 0; p < kPanels; ++p) {
+        sums.of[p][t] = Fma(ToFloats(scaled.of[p][t]), x_scale, sums.of[p][t]);
       }
-      if constexpr (Format::kMinima) sum = Fma(minimum, Set(meta(t).sum[kSub]), sum);
+    }
+  } else {
+    ASSAY_UNROLL
+    for (int p = 0; p < kPanels; ++p) {
+      const Floats scale = scales[p].Scale(index);
+      ASSAY_UNROLL
+      for (int t = 0; t < kTokens; ++t) {
+        const Meta& meta = x.MetaAt<Meta>(t);
+        Floats& sum = sums.of[p][t];
+        sum = Fma(ToFloats(dots.of[p][t]), Mul(scale, Set(meta.scale)), sum);
+        if constexpr (Format::kMinima) sum = Fma(scales[p].Minimum(index), Set(meta.sum), sum);
+      }
+    }
+  }
+}
+
+// Adds a K record, given the sums of its blocks; `x` is that of its first block.
+template <typename Format, int kTokens, int kPanels>
+__attribute__((always_inline)) inline void AddRecord(const typename Format::Scales* scales, const TileInput& x,
+                                                     const TileSums<kTokens, kPanels>& blocks,
+                                                     TileSums<kTokens, kPanels>& sums) {
+  ASSAY_UNROLL
+  for (int p = 0; p < kPanels; ++p) {
+    const Floats d = scales[p].D();
+    ASSAY_UNROLL for (int t = 0; t < kTokens; ++t) sums.of[p][t] = Fma(d, blocks.of[p][t], sums.of[p][t]);
+  }
+  if constexpr (Format::kMinima) {
+    constexpr int kPairs = Format::Scales::kPairs, kBlocksPerPair = kSuperBlocks / kPairs;
+    ASSAY_UNROLL
+    for (int p = 0; p < kPanels; ++p) {
+      const Floats minus_dmin = Sub(Zero(), scales[p].Dmin());
+      Bytes minima[kPairs];
+      ASSAY_UNROLL for (int i = 0; i < kPairs; ++i) minima[i] = scales[p].Minima(i);
+      ASSAY_UNROLL
+      for (int t = 0; t < kTokens; ++t) {
+        Ints dot = SetInts(0);
+        ASSAY_UNROLL
+        for (int i = 0; i < kPairs; ++i) {
+          dot = DotShorts(dot, minima[i], Quad(x.MetaAt<SuperMeta>(t, i * kBlocksPerPair).sums));
+        }
+        const Floats scale = Mul(minus_dmin, Set(x.MetaAt<SuperMeta>(t).sum_scale));
+        sums.of[p][t] = Fma(ToFloats(dot), scale, sums.of[p][t]);
+      }
     }
   }
 }
@@ -120,28 +201,35 @@ __attribute__((always_inline)) inline void StoreTile(const TileSums<kTokens, kPa
   }
 }
 
-template <typename Format, int kTokens, int kPanels>
-void DotTile(const DotArgs& args) {
-  using Scales = typename Format::Scales;
-  TileSums<kTokens, kPanels> sums, parts;
+template <int kTokens, int kPanels>
+__attribute__((always_inline)) inline void Clear(TileSums<kTokens, kPanels>& sums) {
   ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) {
     ASSAY_UNROLL for (int t = 0; t < kTokens; ++t) sums.of[p][t] = Zero();
   }
+}
+
+template <typename Format, int kTokens, int kPanels>
+void DotTile(const DotArgs& args) {
+  using Scales = typename Format::Scales;
+  TileSums<kTokens, kPanels> sums;
+  Clear(sums);
   const uint8_t* record = args.panel;
   TileInput x = {args.x,         args.x_stride,           args.x_step, args.meta, args.meta_stride,
                  args.meta_step, Format::OffsetBits(args)};
   for (int64_t i = 0; i < args.records; ++i, record += Format::kRecordStride) {
     Scales scales[kPanels];
     ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) scales[p] = Scales(record + p * kVector);
+    const TileInput first = x;
+    TileSums<kTokens, kPanels> of_record;
+    if constexpr (Format::kSuper) Clear(of_record);
     for (int b = 0; b < Format::kBlocks; ++b) {
       const uint8_t* blocks[kPanels];
       ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) blocks[p] = Format::Block(record + p * kVector, b);
-      PrefetchAhead<Format, kTokens>(blocks[0]);
-      AddSubBlock<Format, 0>(blocks, scales, b, x, parts, sums);
-      if constexpr (Format::kSubs == 2) AddSubBlock<Format, 1>(blocks, scales, b, x, parts, sums);
+      AddBlock<Format>(blocks, scales, b, x, Format::kSuper ? of_record : sums);
       x.codes += x.step;
       x.meta += x.meta_step;
     }
+    if constexpr (Format::kSuper) AddRecord<Format>(scales, first, of_record, sums);
   }
   StoreTile(sums, args);
 }
@@ -164,9 +252,7 @@ struct BF16Source {
 template <typename Source, int kTokens, int kPanels>
 void FloatDotTile(const DotArgs& args) {
   TileSums<kTokens, kPanels> sums;
-  ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) {
-    ASSAY_UNROLL for (int t = 0; t < kTokens; ++t) sums.of[p][t] = Zero();
-  }
+  Clear(sums);
   const uint8_t* column = args.panel;
   const auto* x = reinterpret_cast<const float*>(args.x);
   const int64_t x_stride = args.x_stride / static_cast<int64_t>(sizeof(float));
@@ -229,9 +315,7 @@ void ExpandShorts(const uint8_t* panel, int64_t columns, uint8_t* out) {
 template <int kTokens, int kPanels>
 void ShortDotTile(const DotArgs& args) {
   TileSums<kTokens, kPanels> sums;
-  ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) {
-    ASSAY_UNROLL for (int t = 0; t < kTokens; ++t) sums.of[p][t] = Zero();
-  }
+  Clear(sums);
   const uint8_t* record = args.panel;
   const uint8_t* x = args.x;
   const auto* x_scales = reinterpret_cast<const float*>(args.meta);
@@ -273,15 +357,15 @@ void ShortDotTile(const DotArgs& args) {
 
 template <typename Format>
 constexpr Encoding EncodingOf() {
-  if (Format::kSubs == 1) return Format::kMinima ? Encoding::kMinimum32 : Encoding::kOffset32;
-  return Format::kMinima ? Encoding::kMinimum16 : Encoding::kOffset16;
+  if (!Format::kMinima) return Format::kSubs == 1 ? Encoding::kOffset32 : Encoding::kOffset16;
+  if (!Format::kSuper) return Encoding::kMinimum32;
+  return Format::kSubs == 1 ? Encoding::kSuper32 : Encoding::kSuper16;
 }
 
 template <typename Format>
 PackingKernels QuantKernels() {
   PackingKernels kernels = {};
   kernels.encoding = kernels.long_encoding = EncodingOf<Format>();
-  kernels.blocks = Format::kBlocks;
   kernels.expanded_stride = ExpandedOf<Format>::kRecordStride;
   kernels.expand = &Expand<Format>;
   kernels.offset_bits = Format::kOffsetBits;
@@ -309,6 +393,7 @@ template <typename Source>
 PackingKernels HalfKernels() {
   PackingKernels kernels = FloatKernels<Source>();
   kernels.long_encoding = Encoding::kShorts;
+  kernels.records = kBlockColumns;
   kernels.expanded_stride = kShortRecordStride;
   kernels.expand = &ExpandShorts<Source>;
   Unroll<kMaxTile>([&](auto t) {

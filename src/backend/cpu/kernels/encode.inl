@@ -31,8 +31,23 @@ inline BlockCodes EncodeBlock(Floats a, Floats b, float scale) {
   return {RoundToInts(Mul(a, inverse)), RoundToInts(Mul(b, inverse)), scale};
 }
 
+// Sums of a record's activations, [count] times what `values` and scale 1 stand for, as int16 with one scale.
+inline void EncodeSums(const float (&values)[16], SuperMeta* meta, int64_t step, int blocks_per_pair) {
+  const Floats sums = Load(values);
+  const BlockCodes codes = EncodeBlock(sums, Zero(), LargestMagnitude(sums, Zero()) / 32767.0F);
+  int16_t shorts[16];
+  StoreSaturatedShorts(shorts, codes.first);
+  for (int i = 0; i < kSuperBlocks; ++i) {
+    SuperMeta& block = meta[i * step];
+    block.sum_scale = codes.scale;
+    const int pair = i / blocks_per_pair;
+    for (int k = 0; k < 2; ++k) block.sums[k] = shorts[2 * pair + k];
+  }
+}
+
 inline void Encode(const EncodeArgs& args) {
   const int64_t blocks = (args.columns + 63) / 64 * 2;
+  float sums32[16] = {}, sums16[16] = {};  // of the record
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t left = args.columns - i * kBlockColumns;
     const float* x = args.x + i * kBlockColumns;
@@ -45,11 +60,22 @@ inline void Encode(const EncodeArgs& args) {
     const int32_t first = SumInts(codes.first);
     const int32_t second = SumInts(codes.second);
     const float scale = codes.scale;
+    const auto sum = static_cast<float>(first + second);
     if (args.offset32 != nullptr) args.offset32[at] = {scale, {-(first + second), 0}};
-    if (args.minimum32 != nullptr) args.minimum32[at] = {scale, {scale * static_cast<float>(first + second), 0.0F}};
+    if (args.minimum32 != nullptr) args.minimum32[at] = {scale, scale * sum};
     if (args.offset16 != nullptr) args.offset16[at] = {scale, {-first, -second}};
-    if (args.minimum16 != nullptr) {
-      args.minimum16[at] = {scale, {scale * static_cast<float>(first), scale * static_cast<float>(second)}};
+    const auto in_record = static_cast<int>(i % kSuperBlocks);
+    const int64_t record = (i - in_record) * args.step;
+    if (args.super32 != nullptr) {
+      args.super32[at].scale = scale;
+      sums32[in_record] = scale * sum;
+      if (in_record == kSuperBlocks - 1) EncodeSums(sums32, args.super32 + record, args.step, 2);
+    }
+    if (args.super16 != nullptr) {
+      args.super16[at].scale = scale;
+      sums16[2 * in_record] = scale * static_cast<float>(first);
+      sums16[2 * in_record + 1] = scale * static_cast<float>(second);
+      if (in_record == kSuperBlocks - 1) EncodeSums(sums16, args.super16 + record, args.step, 1);
     }
   }
 }

@@ -16,7 +16,7 @@ struct DotArgs {
   const uint8_t* x = nullptr;     // codes (or floats) of the tile's first token
   int64_t x_stride = 0;           // bytes from token to token
   int64_t x_step = 0;             // bytes from a block of 32 columns to the next; of int8 codes alone
-  const uint8_t* meta = nullptr;  // OffsetMeta, MinimumMeta or float scales
+  const uint8_t* meta = nullptr;  // OffsetMeta, MinimumMeta, SuperMeta or float scales
   int64_t meta_stride = 0;
   int64_t meta_step = 0;
   int offset_bits = 0;   // of expanded panels: codes stand for code - 2^offset_bits
@@ -39,8 +39,8 @@ struct PackingKernels {
   TileKernel tile[kLargestTile];  // [tokens - 1]
   // For large batches: a panel unpacked once into plain codes and scales, and the same products of that.
   Encoding long_encoding = {};
-  int blocks = 0;               // of 32 columns in a record; 0: a record is one column
-  int64_t expanded_stride = 0;  // bytes from a block of 32 columns to the next, of a group
+  int records = 1;              // of a panel that make one of the unpacked panel
+  int64_t expanded_stride = 0;  // bytes from an unpacked record to the next, of a group
   int offset_bits = 0;
   void (*expand)(const uint8_t* panel, int64_t records, uint8_t* out) = nullptr;  // one panel of a group
   TileKernel expanded[kLargestTile];
@@ -55,7 +55,8 @@ struct EncodeArgs {
   OffsetMeta* offset32 = nullptr;
   MinimumMeta* minimum32 = nullptr;
   OffsetMeta* offset16 = nullptr;
-  MinimumMeta* minimum16 = nullptr;
+  SuperMeta* super32 = nullptr;  // these two: only where the columns fill records of 256
+  SuperMeta* super16 = nullptr;
 };
 
 constexpr int kMostConvTaps = 8;

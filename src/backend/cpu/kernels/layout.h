@@ -17,11 +17,11 @@ namespace assay::cpu {
 //   for each block of 32 columns: the bit planes of its codes
 // in vectors of 64 bytes. A vector of codes holds 4 columns (a quad) of 16 rows: byte 4 * row + column % 4. Planes pack
 // several quads into the bits of one vector:
-//   4 bits: vector j holds quad j in the low and quad j + 4 in the high nibbles
+//   4 bits: vector j holds quad 2j in the low and quad 2j + 1 in the high nibbles
 //   2 bits: vector i holds quads 4i to 4i + 3 at bits 0, 2, 4 and 6
 //   1 bit:  bit j of the one vector is quad j's
 // A high plane's vector comes before the low plane's that are used with it: 5 bits are the vector of high bits and four
-// of nibbles; 6 bits a vector of high bits, four of nibbles, the other vector of high bits; 3 bits one and two.
+// of nibbles; 6 bits twice a vector of high bits and two of nibbles; 3 bits one and two.
 constexpr int kPanelRows = 16;
 constexpr int kQuantGroup = 2;  // panels; also of the panels unpacked for large batches
 constexpr int kFloatGroup = 4;
@@ -75,19 +75,27 @@ enum class Encoding : uint8_t {
   kOffset32,   // int8 codes; sums of 32
   kMinimum32,  // the same sums times the scale
   kOffset16,   // sums of 16
-  kMinimum16,
-  kShorts,  // int16 codes: two per weight of F16 and BF16 in large batches
+  kSuper32,    // kMinimum32 in 16 bits, with a scale for 256 columns
+  kSuper16,    // the same for sums of 16
+  kShorts,     // int16 codes: two per weight of F16 and BF16 in large batches
 };
-constexpr int kEncodings = 6;
+constexpr int kEncodings = 7;
 
-// For a block of 32 activations. Sums are minus the sums of the codes; x stands for scale * code.
+// For a block of 32 activations; x stands for scale * code.
 struct OffsetMeta {
   float scale;
-  int32_t minus_sum[2];
+  int32_t minus_sum[2];  // minus the sums of the codes
 };
 struct MinimumMeta {
   float scale;
-  float sum[2];  // scale * sum of the codes
+  float sum;  // scale * sum of the codes
+};
+// Of a record of 256 columns, sum_scale * sums[] are the x added up over each 32 columns (then the even block has its own
+// sum and the next one's) or each 16 (the block's own).
+struct SuperMeta {
+  float scale;
+  int16_t sums[2];
+  float sum_scale;  // the same in all blocks of the record
 };
 
 }  // namespace assay::cpu

@@ -16,8 +16,8 @@ struct FourBits {
   static constexpr int kVectors = kPlane4;
   template <int kQuad>
   static Bytes Codes(const uint8_t* p) {
-    const Bytes packed = LoadBytes(p + kVectorStride * (kQuad % 4));
-    return AndBytes(kQuad < 4 ? packed : MoveBit<4, 0>(packed), 0x0F);
+    const Bytes packed = LoadBytes(p + kVectorStride * (kQuad / 2));
+    return AndBytes(MoveBit<kQuad % 2 * 4, 0>(packed), 0x0F);
   }
 };
 
@@ -43,8 +43,9 @@ struct SixBits {
   static constexpr int kVectors = kPlane2 + kPlane4;
   template <int kQuad>
   static Bytes Codes(const uint8_t* p) {
-    const Bytes high = LoadBytes(p + (kQuad < 4 ? 0 : kVectorStride * (1 + kPlane4)));
-    return Insert(FourBits::Codes<kQuad>(p + kVectorStride), MoveBit<2 * (kQuad % 4), 4>(high), 0x30);
+    const uint8_t* half = p + kQuad / 4 * kVectorStride * (kVectors / 2);
+    const Bytes low = FourBits::Codes<kQuad % 4>(half + kVectorStride);
+    return Insert(low, MoveBit<2 * (kQuad % 4), 4>(LoadBytes(half)), 0x30);
   }
 };
 
@@ -64,16 +65,16 @@ struct ThreeBits {
   }
 };
 
-// ---- Scales: a weight is Scale * (code - offset) + Minimum.
+// ---- Scales of small blocks: a weight is Scale * (code - offset) + Minimum.
 
 template <bool kHasMinima>
 struct HalfScales {
   static constexpr int kBlocks = kSmallBlocks, kSubs = 1;
-  static constexpr bool kMinima = kHasMinima;
+  static constexpr bool kSuper = false, kMinima = kHasMinima;
   HalfScales() = default;
   explicit HalfScales(const uint8_t* record) : record_(record) {}
-  Floats Scale(int block, int) const { return LoadHalf(record_ + 32 * block); }
-  Floats Minimum(int block, int) const { return LoadHalf(record_ + kVectorStride + 32 * block); }
+  Floats Scale(int block) const { return LoadHalf(record_ + 32 * block); }
+  Floats Minimum(int block) const { return LoadHalf(record_ + kVectorStride + 32 * block); }
 
   static constexpr int Vectors(int block_vectors) { return BlockAt(kBlocks, block_vectors); }
   static constexpr int BlockAt(int block, int block_vectors) { return (kMinima ? 2 : 1) + block * block_vectors; }
@@ -82,12 +83,17 @@ struct HalfScales {
   const uint8_t* record_ = nullptr;
 };
 
-// What the K formats share. Products of an 11-bit d and a scale of at most 8 bits are exact.
+// ---- Scales of K formats: a weight is D * Scale * (code - offset) - Dmin * minimum, scales and minima being integers.
+// Minima come in pairs of 16 bits, as SuperMeta has the sums: of two blocks, or of a block's two sub-blocks.
+
 template <int kBlockVectors>
 struct SuperScales {
   static constexpr int kBlocks = kSuperBlocks;
+  static constexpr bool kSuper = true;
   SuperScales() = default;
-  explicit SuperScales(const uint8_t* record) : record_(record), d_(LoadHalf(record)) {}
+  explicit SuperScales(const uint8_t* record) : record_(record) {}
+  Floats D() const { return LoadHalf(record_); }
+  Floats Dmin() const { return LoadHalf(record_ + 32); }
 
   static constexpr int Vectors(int block_vectors) { return SuperVectors(block_vectors); }
   static constexpr int BlockAt(int block, int block_vectors) { return SuperBlockAt(block, block_vectors); }
@@ -96,64 +102,49 @@ struct SuperScales {
   const uint8_t* BytesOf(int block, int sub) const {
     return record_ + kVectorStride * SuperScalesAt(block, kBlockVectors) + 32 * (block % 2) + 16 * sub;
   }
-  Floats Times(Ints scale) const { return Mul(d_, ToFloats(scale)); }
-  // dmin is taken away.
-  Floats MinusDmin() const { return Sub(Zero(), LoadHalf(record_ + 32)); }
 
  private:
   const uint8_t* record_ = nullptr;
-  Floats d_;
 };
 
 template <int kBlockVectors>
 struct SuperScales32 : SuperScales<kBlockVectors> {
-  static constexpr int kSubs = 1;
+  static constexpr int kSubs = 1, kPairs = 4;
   static constexpr bool kMinima = true;
-  SuperScales32() = default;
-  explicit SuperScales32(const uint8_t* record) : SuperScales<kBlockVectors>(record), minus_dmin_(this->MinusDmin()) {}
-  Floats Scale(int block, int) const { return this->Times(LoadUnsignedBytes(this->BytesOf(block, 0))); }
-  Floats Minimum(int block, int) const {
-    return Mul(minus_dmin_, ToFloats(LoadUnsignedBytes(this->BytesOf(block, 1))));
+  using SuperScales<kBlockVectors>::SuperScales;
+  Ints Scale(int block, int) const { return LoadUnsignedBytes(this->BytesOf(block, 0)); }
+  Bytes Minima(int pair) const {
+    return Pairs(LoadUnsignedBytes(this->BytesOf(2 * pair, 1)), LoadUnsignedBytes(this->BytesOf(2 * pair + 1, 1)));
   }
-
- private:
-  Floats minus_dmin_;
 };
 
 template <int kBlockVectors>
 struct SuperScales16 : SuperScales<kBlockVectors> {
-  static constexpr int kSubs = 2;
+  static constexpr int kSubs = 2, kPairs = 0;
   static constexpr bool kMinima = false;
   using SuperScales<kBlockVectors>::SuperScales;
-  Floats Scale(int block, int sub) const { return this->Times(LoadSignedBytes(this->BytesOf(block, sub))); }
-  Floats Minimum(int, int) const { return Zero(); }
+  Ints Scale(int block, int sub) const { return LoadSignedBytes(this->BytesOf(block, sub)); }
 };
 
 template <int kBlockVectors>
 struct SuperScales16Minima : SuperScales<kBlockVectors> {
-  static constexpr int kSubs = 2;
+  static constexpr int kSubs = 2, kPairs = 8;
   static constexpr bool kMinima = true;
-  SuperScales16Minima() = default;
-  explicit SuperScales16Minima(const uint8_t* record)
-      : SuperScales<kBlockVectors>(record), minus_dmin_(this->MinusDmin()) {}
-  Floats Scale(int block, int sub) const {
-    return this->Times(AndInts(LoadUnsignedBytes(this->BytesOf(block, sub)), SetInts(15)));
+  using SuperScales<kBlockVectors>::SuperScales;
+  Ints Scale(int block, int sub) const { return AndInts(LoadUnsignedBytes(this->BytesOf(block, sub)), SetInts(15)); }
+  Bytes Minima(int pair) const {
+    return Pairs(ShiftRight<4>(LoadUnsignedBytes(this->BytesOf(pair, 0))),
+                 ShiftRight<4>(LoadUnsignedBytes(this->BytesOf(pair, 1))));
   }
-  Floats Minimum(int block, int sub) const {
-    return Mul(minus_dmin_, ToFloats(ShiftRight<4>(LoadUnsignedBytes(this->BytesOf(block, sub)))));
-  }
-
- private:
-  Floats minus_dmin_;
 };
 
-// ---- The formats. kSigned: codes are 0 to 255 and stand for code - 128.
+// ---- The formats. kSigned: codes are 0 to 255 and stand for code - 128. kStreams: what is read comes from memory.
 
 template <typename ScalesType, typename PlaneType, int kOffset>
 struct Packed {
   using Scales = ScalesType;
   static constexpr int kBlocks = Scales::kBlocks, kSubs = Scales::kSubs, kOffsetBits = kOffset;
-  static constexpr bool kMinima = Scales::kMinima, kSigned = kOffset == 7;
+  static constexpr bool kSuper = Scales::kSuper, kMinima = Scales::kMinima, kSigned = kOffset == 7, kStreams = true;
   static constexpr int64_t kRecordStride = kVectorStride * Scales::Vectors(PlaneType::kVectors);
   static int OffsetBits(const DotArgs&) { return kOffsetBits; }
   static const uint8_t* Block(const uint8_t* record, int block) {
@@ -177,46 +168,100 @@ using Q6_K = Packed<SuperScales16<SixBits::kVectors>, SixBits, 5>;
 using Q3_K = Packed<SuperScales16<ThreeBits::kVectors>, ThreeBits, 2>;
 using Q2_K = Packed<SuperScales16Minima<TwoBits::kVectors>, TwoBits, 0>;
 
-// Any of them, unpacked: records of one block: codes, then [sub-blocks] scales, then as many minima, in float32.
-// Formats that differ in their offset alone share one.
-template <int kSubBlocks, bool kHasMinima, bool kIsSigned>
+// Any of them, unpacked: a record has, for each block, its codes and then its scales (and minima of small blocks), as
+// float32 or, of K formats, int32; those have D, Dmin and the pairs of minima behind the blocks. Formats that differ in
+// their offset alone share one.
+template <bool kHasMinima, bool kIsSigned>
 struct Expanded {
-  static constexpr int kBlocks = 1, kSubs = kSubBlocks;
-  static constexpr bool kMinima = kHasMinima, kSigned = kIsSigned;
-  static constexpr int64_t kRecordStride = kVectorStride * (kPlane8 + kSubs * (kMinima ? 2 : 1));
+  static constexpr int kBlocks = kSmallBlocks, kSubs = 1;
+  static constexpr bool kSuper = false, kMinima = kHasMinima, kSigned = kIsSigned, kStreams = false;
+  static constexpr int kBlockStride = kVectorStride * (kPlane8 + (kMinima ? 2 : 1));
+  static constexpr int64_t kRecordStride = int64_t{kBlocks} * kBlockStride;
   static int OffsetBits(const DotArgs& args) { return args.offset_bits; }
   struct Scales {
     Scales() = default;
     explicit Scales(const uint8_t* record) : floats_(record + kVectorStride * kPlane8) {}
-    Floats Scale(int, int sub) const { return LoadFloats(floats_ + kVectorStride * sub); }
-    Floats Minimum(int, int sub) const { return LoadFloats(floats_ + kVectorStride * (kSubs + sub)); }
+    Floats Scale(int block) const { return LoadFloats(floats_ + kBlockStride * block); }
+    Floats Minimum(int block) const { return LoadFloats(floats_ + kBlockStride * block + kVectorStride); }
 
    private:
-    const uint8_t* floats_;
+    const uint8_t* floats_ = nullptr;
   };
-  static const uint8_t* Block(const uint8_t* record, int) { return record; }
+  static const uint8_t* Block(const uint8_t* record, int block) { return record + kBlockStride * block; }
   template <int kQuad>
   static Bytes Codes(const uint8_t* block) {
-    return LoadBytes(block + kVectorStride * kQuad);
+    return EightBits::Codes<kQuad>(block);
   }
 };
 
+template <int kSubBlocks, int kMinimumPairs>
+struct ExpandedSuper {
+  static constexpr int kBlocks = kSuperBlocks, kSubs = kSubBlocks;
+  static constexpr bool kSuper = true, kMinima = kMinimumPairs > 0, kSigned = false, kStreams = false;
+  static constexpr int kBlockStride = kVectorStride * (kPlane8 + kSubs);
+  static constexpr int kTail = kBlocks * kBlockStride;  // D, Dmin, minima
+  static constexpr int64_t kRecordStride = kTail + kVectorStride * (kMinima ? 2 + kMinimumPairs : 1);
+  static int OffsetBits(const DotArgs& args) { return args.offset_bits; }
+  struct Scales {
+    static constexpr int kPairs = kMinimumPairs;
+    Scales() = default;
+    explicit Scales(const uint8_t* record) : record_(record) {}
+    Ints Scale(int block, int sub) const {
+      return LoadInts(reinterpret_cast<const int32_t*>(record_ + kBlockStride * block + kVectorStride * (kPlane8 + sub)));
+    }
+    Floats D() const { return LoadFloats(record_ + kTail); }
+    Floats Dmin() const { return LoadFloats(record_ + kTail + kVectorStride); }
+    Bytes Minima(int pair) const { return LoadBytes(record_ + kTail + kVectorStride * (2 + pair)); }
+
+   private:
+    const uint8_t* record_ = nullptr;
+  };
+  static const uint8_t* Block(const uint8_t* record, int block) { return record + kBlockStride * block; }
+  template <int kQuad>
+  static Bytes Codes(const uint8_t* block) {
+    return EightBits::Codes<kQuad>(block);
+  }
+};
+
+template <typename Format, bool kSuper = Format::kSuper>
+struct Unpacked {
+  using Type = Expanded<Format::kMinima, Format::kSigned>;
+};
 template <typename Format>
-using ExpandedOf = Expanded<Format::kSubs, Format::kMinima, Format::kSigned>;
+struct Unpacked<Format, true> {
+  using Type = ExpandedSuper<Format::kSubs, Format::Scales::kPairs>;
+};
+template <typename Format>
+using ExpandedOf = typename Unpacked<Format>::Type;
 
 template <typename Format>
 void Expand(const uint8_t* panel, int64_t records, uint8_t* out) {
   using Out = ExpandedOf<Format>;
-  for (int64_t i = 0; i < records; ++i, panel += Format::kRecordStride) {
+  for (int64_t i = 0; i < records; ++i, panel += Format::kRecordStride, out += Out::kRecordStride) {
     const typename Format::Scales scales(panel);
-    for (int b = 0; b < Format::kBlocks; ++b, out += Out::kRecordStride) {
+    for (int b = 0; b < Format::kBlocks; ++b) {
       const uint8_t* block = Format::Block(panel, b);
+      uint8_t* to = out + Out::kBlockStride * b;
       Unroll<8>([&](auto quad) {
-        StoreBytes(out + kVectorStride * quad.value, Format::template Codes<decltype(quad)::value>(block));
+        StoreBytes(to + kVectorStride * quad.value, Format::template Codes<decltype(quad)::value>(block));
       });
-      for (int s = 0; s < Format::kSubs; ++s) {
-        StoreFloats(out + kVectorStride * (kPlane8 + s), scales.Scale(b, s));
-        if (Format::kMinima) StoreFloats(out + kVectorStride * (kPlane8 + Format::kSubs + s), scales.Minimum(b, s));
+      to += kVectorStride * kPlane8;
+      if constexpr (Format::kSuper) {
+        for (int s = 0; s < Format::kSubs; ++s) {
+          StoreInts(reinterpret_cast<int32_t*>(to + kVectorStride * s), scales.Scale(b, s));
+        }
+      } else {
+        StoreFloats(to, scales.Scale(b));
+        if constexpr (Format::kMinima) StoreFloats(to + kVectorStride, scales.Minimum(b));
+      }
+    }
+    if constexpr (Format::kSuper) {
+      StoreFloats(out + Out::kTail, scales.D());
+      if constexpr (Format::kMinima) {
+        StoreFloats(out + Out::kTail + kVectorStride, scales.Dmin());
+        for (int pair = 0; pair < Format::Scales::kPairs; ++pair) {
+          StoreBytes(out + Out::kTail + kVectorStride * (2 + pair), scales.Minima(pair));
+        }
       }
     }
   }

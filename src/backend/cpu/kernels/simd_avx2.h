@@ -113,6 +113,7 @@ inline void StoreSaturatedShorts(int16_t* p, Ints a) {
 }
 inline Ints AddInts(Ints a, Ints b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
 inline Ints SubInts(Ints a, Ints b) { return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
+inline Ints MulInts(Ints a, Ints b) { return {_mm256_mullo_epi32(a.lo, b.lo), _mm256_mullo_epi32(a.hi, b.hi)}; }
 inline Ints AndInts(Ints a, Ints b) { return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)}; }
 inline Ints OrInts(Ints a, Ints b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
 inline Ints MaxInts(Ints a, Ints b) { return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)}; }
@@ -188,6 +189,11 @@ inline Bytes Quad(const void* p) {
   __builtin_memcpy(&four, p, 4);
   const __m256i all = _mm256_set1_epi32(four);
   return {all, all};
+}
+
+inline Bytes Pairs(Ints first, Ints second) {
+  return {_mm256_or_si256(first.lo, _mm256_slli_epi32(second.lo, 16)),
+          _mm256_or_si256(first.hi, _mm256_slli_epi32(second.hi, 16))};
 }
 
 // Pairs of products stay below 2^15 (codes below 64: 2 * 63 * 128), so the 16-bit step is exact.

@@ -77,6 +77,7 @@ inline void StoreSaturatedShorts(int16_t* p, Ints a) {
 }
 inline Ints AddInts(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline Ints SubInts(Ints a, Ints b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+inline Ints MulInts(Ints a, Ints b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
 inline Ints AndInts(Ints a, Ints b) { return {_mm512_and_si512(a.v, b.v)}; }
 inline Ints OrInts(Ints a, Ints b) { return {_mm512_or_si512(a.v, b.v)}; }
 inline Ints MaxInts(Ints a, Ints b) { return {_mm512_max_epi32(a.v, b.v)}; }
@@ -125,6 +126,9 @@ inline Bytes Quad(const void* p) {
   __builtin_memcpy(&four, p, 4);
   return {_mm512_set1_epi32(four)};
 }
+
+// The low halves of both, as pairs of 16 bits.
+inline Bytes Pairs(Ints first, Ints second) { return {_mm512_or_si512(first.v, _mm512_slli_epi32(second.v, 16))}; }
 
 // Codes below 64 times signed bytes.
 inline Ints Dot(Ints sum, Bytes codes, Bytes x) { return {_mm512_dpbusd_epi32(sum.v, codes.v, x.v)}; }

@@ -142,6 +142,9 @@ inline Ints AddInts(Ints a, Ints b) {
 inline Ints SubInts(Ints a, Ints b) {
   return MapInts([&](int i) { return WrapAdd(a.v[i], -b.v[i]); });
 }
+inline Ints MulInts(Ints a, Ints b) {
+  return MapInts([&](int i) { return static_cast<int32_t>(int64_t{a.v[i]} * b.v[i]); });
+}
 inline Ints AndInts(Ints a, Ints b) {
   return MapInts([&](int i) { return a.v[i] & b.v[i]; });
 }
@@ -220,6 +223,13 @@ inline Bytes LookUp16(const uint8_t* table, Bytes index) {
 }
 inline Bytes Quad(const void* p) {
   return MapBytes([p](int i) { return LoadAs<uint8_t>(p, i % 4); });
+}
+
+inline Bytes Pairs(Ints first, Ints second) {
+  const Ints both = OrInts(first, ShiftLeft<16>(second));
+  Bytes out;
+  __builtin_memcpy(&out, &both, sizeof(out));
+  return out;
 }
 
 inline Ints Dot(Ints sum, Bytes codes, Bytes x) {
