@@ -50,10 +50,13 @@ std::vector<float> MatMul(Backend& backend, const Weight& weight, std::span<cons
 }
 
 std::vector<double> ProductBounds(const FileMatrix& matrix, std::span<const float> in, int tokens) {
-  constexpr int kBlock = 32;
+  constexpr int kBlock = 32, kRecord = 256;
   constexpr double kEpsilon = 0x1p-24;
+  // The scale-and-minimum formats add two terms a block whose magnitudes exceed the weight's own a few times.
+  constexpr double kCancellation = 16;
   const std::vector<float> weights = matrix.Decode();
   const bool blocks = TraitsOf(matrix.format).block_size > 1;
+  const bool records = TraitsOf(matrix.format).block_size == kRecord;
   const bool shorts = matrix.format == Format::kF16 || matrix.format == Format::kBF16;
   const auto columns = static_cast<size_t>(matrix.columns);
   std::vector<double> bounds;
@@ -62,6 +65,7 @@ std::vector<double> ProductBounds(const FileMatrix& matrix, std::span<const floa
     for (int64_t r = 0; r < matrix.rows; ++r) {
       const float* w = weights.data() + static_cast<size_t>(r) * columns;
       double bound = 0, products = 0;
+      double most_sum_x = 0, sum_most_w = 0;  // of the record's blocks
       for (size_t begin = 0; begin < columns; begin += kBlock) {
         double most_x = 0, squares_x = 0, sum_x = 0, most_w = 0, squares_w = 0, sum_w = 0;
         for (size_t i = begin; i < std::min(columns, begin + kBlock); ++i) {
@@ -71,14 +75,17 @@ std::vector<double> ProductBounds(const FileMatrix& matrix, std::span<const floa
           products += a * b;
         }
         if (blocks) bound += most_x / 127 / 2 * sum_w;
+        if (records) {
+          if (begin % kRecord == 0) most_sum_x = sum_most_w = 0;
+          most_sum_x = std::max(most_sum_x, sum_x), sum_most_w += most_w;
+          if ((begin + kBlock) % kRecord == 0) bound += most_sum_x / 32767 / 2 * sum_most_w * kCancellation;
+        }
         if (shorts) {
           const double step_x = std::max(most_x / 32767, std::sqrt(squares_x) / 46336) / 2;
           const double step_w = std::max(most_w / 32767, std::sqrt(squares_w) / 46336) / 2;
           bound += step_x * sum_w + step_w * sum_x + kBlock * step_x * step_w;
         }
       }
-      // The scale-and-minimum formats add two terms a block whose magnitudes exceed the weight's own a few times.
-      constexpr double kCancellation = 16;
       bound += (static_cast<double>(columns) + 8) * kEpsilon * products * (blocks ? kCancellation : 1);
       bounds.push_back(bound * 1.0001);
     }

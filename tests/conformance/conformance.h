@@ -39,7 +39,8 @@ FileMatrix RandomMatrix(Rng& rng, Format format, int64_t rows, int64_t columns, 
 std::vector<float> MatMul(Backend& backend, const Weight& weight, std::span<const float> in, int tokens);
 
 // For each value of out[t][row]: how far a backend may be from the exact product. It may round activations to 8 bits in
-// blocks of 32 for block formats, take 16-bit codes of both sides for 16-bit formats, and accumulate in float32.
+// blocks of 32 for block formats and their sums, which minima are multiplied with, to 16 bits in records of 256; take
+// 16-bit codes of both sides for 16-bit formats; and accumulate in float32.
 std::vector<double> ProductBounds(const FileMatrix& matrix, std::span<const float> in, int tokens);
 
 // The same bits, NaN included.

@@ -17,8 +17,6 @@ constexpr Int8Encoding kInt8Encodings[] = {{Encoding::kOffset32, sizeof(OffsetMe
                                            {Encoding::kSuper16, sizeof(SuperMeta)}};
 // Below this many values a batch is encoded by the caller alone: the others would not be awake in time.
 constexpr int64_t kValuesWorthSharing = 16384;
-// Up to so many, about what weights meet without being unpacked first, a block's tokens lie side by side.
-constexpr int kTokensTogether = 18;
 
 // Of 32 columns; always an even number.
 int64_t BlocksOf(int64_t columns) { return (columns + 63) / 64 * 2; }
@@ -50,7 +48,7 @@ void Activations::Encode(const KernelTable& kernels, ThreadPool& pool, const flo
   floats_ = x;
   columns_ = columns;
   const int64_t blocks = BlocksOf(columns);
-  const bool together = tokens > 1 && tokens <= kTokensTogether;
+  const bool together = tokens > 1 && tokens <= MostTokensInTiles(kernels);
   const auto shape = [&](Plane& plane, int64_t count, int64_t block_bytes) {
     (together ? ShapeBlocks : ShapeRows)(plane, count, block_bytes, tokens);
   };

@@ -8,6 +8,9 @@
 
 namespace assay::cpu {
 
+// Batches of up to so many tokens meet panels as they are, tile by tile; for larger ones it pays to unpack them first.
+inline int MostTokensInTiles(const KernelTable& kernels) { return 3 * kernels.max_tile; }
+
 // The set of encodings that a call needs.
 class EncodingSet {
  public:
@@ -31,8 +34,8 @@ class Activations {
   void Fill(Encoding encoding, int64_t first, DotArgs& args) const;
 
  private:
-  // A kind of data: bytes for each token and block. Either a token's blocks lie together, or, in small batches, the
-  // tokens of a block: a tile of tokens is then one stream to the processor, which can follow but a few at a time.
+  // A kind of data: bytes for each token and block. Either a token's blocks lie together, or, in batches that are taken
+  // in tiles, the tokens of a block: a tile is then one stream to the processor, which can follow but a few at a time.
   struct Plane {
     AlignedBytes bytes;
     int64_t stride = 0;  // from token to token; 0: not wanted

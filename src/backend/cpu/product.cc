@@ -19,14 +19,11 @@ const PackingKernels& KernelsOf(const KernelTable& kernels, Packing packing) {
   return kernels.packings[static_cast<int>(packing)];
 }
 
-// Unpacking a panel once pays for itself from this many tiles of tokens on.
-constexpr int kTilesWorthUnpacking = 3;
-
 bool IsLong(const KernelTable& kernels, Packing packing, int tokens) {
   const PackingKernels& own = KernelsOf(kernels, packing);
   if (own.expand == nullptr) return false;
   const bool same_bits = own.encoding == own.long_encoding;
-  return tokens > (same_bits ? kTilesWorthUnpacking * kernels.max_tile : kInvariantTokens);
+  return tokens > (same_bits ? MostTokensInTiles(kernels) : kInvariantTokens);
 }
 
 // Calls body(first, count) for tiles of nearly equal sizes.

@@ -45,10 +45,11 @@ struct TileInput {
 };
 
 // Weights stream from memory in ascending order. With little to compute between the loads, the processor's prefetchers
-// and its reordering keep enough of them under way; with more, the loads behind do not start in time, and a product takes
-// the time of its reads plus that of its arithmetic. So each line is asked for twice, far ahead into the second-level
-// cache and again into the first, evenly between the arithmetic: asked for in bunches, the requests wait for each other.
-// On Zen 4 that hides all arithmetic that is shorter than the reads. An address past the end does no harm.
+// and its reordering keep enough of them under way; with more, the loads behind do not start in time, and a product
+// takes the time of its reads plus that of its arithmetic. So each line is asked for twice, far ahead into the
+// second-level cache and again into the first, evenly between the arithmetic: asked for in bunches, the requests wait
+// for each other. On Zen 4 that hides all arithmetic that is shorter than the reads. An address past the end does no
+// harm.
 constexpr int64_t kNearBytes = 4096;
 constexpr int64_t kFarBytes = 20480;
 constexpr int kProductsWorthAsking = 2;  // for each line of weights

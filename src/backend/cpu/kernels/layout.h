@@ -90,8 +90,8 @@ struct MinimumMeta {
   float scale;
   float sum;  // scale * sum of the codes
 };
-// Of a record of 256 columns, sum_scale * sums[] are the x added up over each 32 columns (then the even block has its own
-// sum and the next one's) or each 16 (the block's own).
+// Of a record of 256 columns, sum_scale * sums[] are the x added up over each 32 columns (then the even block has its
+// own sum and the next one's) or each 16 (the block's own).
 struct SuperMeta {
   float scale;
   int16_t sums[2];

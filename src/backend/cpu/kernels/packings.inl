@@ -207,7 +207,8 @@ struct ExpandedSuper {
     Scales() = default;
     explicit Scales(const uint8_t* record) : record_(record) {}
     Ints Scale(int block, int sub) const {
-      return LoadInts(reinterpret_cast<const int32_t*>(record_ + kBlockStride * block + kVectorStride * (kPlane8 + sub)));
+      return LoadInts(
+          reinterpret_cast<const int32_t*>(record_ + kBlockStride * block + kVectorStride * (kPlane8 + sub)));
     }
     Floats D() const { return LoadFloats(record_ + kTail); }
     Floats Dmin() const { return LoadFloats(record_ + kTail + kVectorStride); }
