@@ -38,8 +38,8 @@ class ModelDrafter : public Drafter {
     const auto room = static_cast<size_t>(session_.context() - session_.position());
     const std::span<const Token> news = text.subspan(static_cast<size_t>(session_.position()));
     if (news.size() > room) return draft;
-    std::span<const float> logits = session_.Forward(news, Logits::kLast);
-    session_.Settle();  // the text is certain; only the guesses may be undone
+    // The text is certain; only the guesses may be undone.
+    std::span<const float> logits = session_.Forward(news, Logits::kLast, Undo::kNever);
     while (static_cast<int>(draft.tokens.size()) < count) {
       std::vector<Candidate> distribution = Distribution(logits, sampling);
       const bool greedy = sampling.temperature == 0.0F;

@@ -49,7 +49,8 @@ Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<co
     target.Settle();
     std::vector<Token> batch = {text.back()};
     batch.insert(batch.end(), draft.tokens.begin(), draft.tokens.end());
-    const std::span<const float> logits = target.Forward(batch, Logits::kAll);
+    const std::span<const float> logits =
+        target.Forward(batch, Logits::kAll, draft.tokens.empty() ? Undo::kNever : Undo::kPossible);
     CheckFinite(logits, vocab, target.position());
     const Verification verification = Verify(logits, draft, options.sampling, rng);
     target.Truncate(before + 1 + verification.accepted);

@@ -94,7 +94,7 @@ struct Session::Impl {
   void Ffn(const FfnSpec& ffn, const FfnWeights& w, int tokens, float* out);
   void Moe(const MoeSpec& moe, const MoeExpertWeights& w, int tokens);
   void AddBranch(const Buffer* post_norm, int tokens);
-  void RunLayers(std::span<const Token> tokens);
+  void RunLayers(std::span<const Token> tokens, Undo undo);
   void ReadLogits(int first_row, int count);
 
   float* x() { return scratch.x->floats(); }
@@ -200,9 +200,9 @@ void Session::Impl::AddBranch(const Buffer* post_norm, int tokens) {
   backend.Add(x(), branch(), int64_t{tokens} * spec.width);
 }
 
-void Session::Impl::RunLayers(std::span<const Token> tokens) {
+void Session::Impl::RunLayers(std::span<const Token> tokens, Undo undo) {
   const auto count = static_cast<int>(tokens.size());
-  state.Begin(count);
+  state.Begin(count, undo);
   backend.Embed(*weights.token_embedding, tokens, spec.embedding_scale, x());
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     const LayerSpec& layer = spec.layers[i];
@@ -241,7 +241,7 @@ void Session::Impl::ReadLogits(int first_row, int count) {
 Session::Session(Engine& engine, const SessionOptions& options) : impl_(std::make_unique<Impl>(engine, options)) {}
 Session::~Session() = default;
 
-std::span<const float> Session::Forward(std::span<const Token> tokens, Logits wanted) {
+std::span<const float> Session::Forward(std::span<const Token> tokens, Logits wanted, Undo undo) {
   Impl& s = *impl_;
   const size_t room = static_cast<size_t>(s.options.context - s.state.position());
   if (tokens.size() > room) {
@@ -257,7 +257,7 @@ std::span<const float> Session::Forward(std::span<const Token> tokens, Logits wa
   for (size_t start = 0; start < tokens.size(); start += static_cast<size_t>(s.options.chunk)) {
     const auto chunk = tokens.subspan(start, std::min(tokens.size() - start, static_cast<size_t>(s.options.chunk)));
     const auto count = static_cast<int>(chunk.size());
-    s.RunLayers(chunk);
+    s.RunLayers(chunk, undo);
     const bool last = start + chunk.size() == tokens.size();
     if (wanted == Logits::kAll) s.ReadLogits(0, count);
     if (wanted == Logits::kLast && last) s.ReadLogits(count - 1, 1);

@@ -36,6 +36,9 @@ class Engine {
 
 enum class Logits { kNone, kLast, kAll };
 
+// Whether a batch may be undone later, as far as the session's rollback goes. Steps that never will be are cheaper.
+enum class Undo { kPossible, kNever };
+
 struct SessionOptions {
   int context = 0;  // cells; 0: the model's own context length, at most 4096
   CacheType cache = CacheType::kF16;
@@ -52,7 +55,7 @@ class Session {
   // Appends tokens at the current position and returns the logits asked for: [wanted tokens][vocab] in host memory,
   // valid until the next call. Throws kUsage when the context would overflow or a token is out of the vocabulary;
   // the state is then unchanged.
-  std::span<const float> Forward(std::span<const Token> tokens, Logits wanted);
+  std::span<const float> Forward(std::span<const Token> tokens, Logits wanted, Undo undo = Undo::kPossible);
 
   int position() const;  // tokens held
   int context() const;
@@ -64,7 +67,8 @@ class Session {
   void Truncate(int position);
 
   // Makes the tokens so far final: they can no longer be undone, and options.rollback further ones can. Forward()
-  // settles by itself before a batch that would not fit the rollback, and after one that is longer than it.
+  // settles by itself before a batch that would not fit the rollback, and after one that is longer than it or never
+  // undone.
   void Settle();
 
   // Bytes of cache and state, and of what rollback adds to them.

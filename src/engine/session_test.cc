@@ -275,6 +275,24 @@ TEST_P(SessionTest, RollbackReachesAcrossBatchesUntilTheStateSettles) {
   EXPECT_TRUE(SameBits(logits, std::span(expected).subspan(39 * row, row)));
 }
 
+TEST_P(SessionTest, StepsThatAreNeverUndoneGiveTheSameBitsAndEndWhatCanBe) {
+  const std::vector<Token> tokens = RandomTokens(8, 30, vocab());
+  const std::span<const Token> text(tokens);
+  const std::vector<float> expected = AllLogits(tokens, {.context = 64, .chunk = 1}, 1);
+  const auto row = static_cast<size_t>(vocab());
+  Session session(loaded_.engine, {.context = 64, .rollback = 8});
+  session.Forward(text.first(20), Logits::kNone);
+  session.Forward(text.subspan(20, 3), Logits::kNone);  // pending when the next one settles
+  for (size_t i = 23; i < 26; ++i) session.Forward(text.subspan(i, 1), Logits::kNone, Undo::kNever);
+  session.Forward(text.subspan(26, 2), Logits::kNone);
+  session.Truncate(27);
+  const std::span<const float> logits = session.Forward(text.subspan(27, 1), Logits::kLast, Undo::kNever);
+  EXPECT_TRUE(SameBits(logits, std::span(expected).subspan(27 * row, row)));
+  if (session.rollback_bytes() > 0) {
+    EXPECT_THROW(session.Truncate(27), Error);
+  }
+}
+
 TEST_P(SessionTest, TruncateToNothingStartsAnew) {
   const std::vector<Token> tokens = RandomTokens(4, 20, vocab());
   Session session(loaded_.engine, {.context = 64});

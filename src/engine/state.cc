@@ -53,8 +53,8 @@ DeltaNetLog SequenceState::Log(size_t layer) const {
   return {delta_nets_[layer].log->floats(), pending()};
 }
 
-void SequenceState::Begin(int tokens) {
-  logged_ = tokens <= options_.rollback;
+void SequenceState::Begin(int tokens, Undo undo) {
+  logged_ = undo == Undo::kPossible && tokens <= options_.rollback;
   if (!logged_ || pending() + tokens > options_.rollback) Settle();
 }
 

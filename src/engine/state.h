@@ -25,7 +25,7 @@ class SequenceState {
   };
 
   // Before `tokens` are computed at position(): decides whether they are logged, and settles what has to be.
-  void Begin(int tokens);
+  void Begin(int tokens, Undo undo);
   // They are computed.
   void End(int tokens);
   // See Session.
