@@ -10,7 +10,7 @@ namespace {
 
 // The probability that softmax gives the likeliest token.
 double TopProbability(std::span<const float> logits, Token best) {
-  const double top = static_cast<double>(logits[static_cast<size_t>(best)]);
+  const auto top = static_cast<double>(logits[static_cast<size_t>(best)]);
   double sum = 0.0;
   for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - top);
   return 1.0 / sum;

@@ -142,6 +142,23 @@ TEST_F(SpeculateTest, SamplingIsReproducibleAndStopsWhenToldTo) {
   EXPECT_EQ(stopped.stop, StopReason::kCallback);
 }
 
+// What could be undone costs more: plain steps must cost what they cost without speculation, or `-k auto` would lose.
+TEST_F(SpeculateTest, StepsWithoutGuessesGoStraightIntoTheStates) {
+  class NoDrafter : public Drafter {
+   public:
+    std::string description() const override { return "nothing"; }
+    void Prepare(std::span<const Token>) override {}
+    Draft Propose(std::span<const Token>, int, const SamplingOptions&, Rng&) override { return {}; }
+  };
+  NoDrafter drafter;
+  Session session(target_.engine, {.context = 512, .rollback = 5});
+  const std::vector<Token> prompt = Prompt("eval_prose.txt", 500, 200);
+  GenerateSpeculatively(session, drafter, prompt, {.max_tokens = 4, .ignore_end = true}, {.draft_length = 4},
+                        tokenizer(), {}, rounds_);
+  ASSERT_EQ(rounds_.size(), 3U);
+  EXPECT_THROW(session.Truncate(session.position() - 1), Error);
+}
+
 TEST_F(SpeculateTest, RefusesDraftLengthsOutOfRangeAndEmptyPrompts) {
   const auto drafter = MakeNgramDrafter();
   const std::vector<Token> prompt = {1, 2, 3};

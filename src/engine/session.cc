@@ -97,9 +97,9 @@ struct Session::Impl {
   void RunLayers(std::span<const Token> tokens, Undo undo);
   void ReadLogits(int first_row, int count);
 
-  float* x() { return scratch.x->floats(); }
-  float* normed() { return scratch.normed->floats(); }
-  float* branch() { return scratch.branch->floats(); }
+  float* x() const { return scratch.x->floats(); }
+  float* normed() const { return scratch.normed->floats(); }
+  float* branch() const { return scratch.branch->floats(); }
   void Norm(const float* in, const std::unique_ptr<Buffer>& weight, int tokens, float* out) {
     backend.RmsNorm(in, weight->floats(), spec.norm_eps, tokens, spec.width, spec.width, out);
   }
@@ -243,7 +243,7 @@ Session::~Session() = default;
 
 std::span<const float> Session::Forward(std::span<const Token> tokens, Logits wanted, Undo undo) {
   Impl& s = *impl_;
-  const size_t room = static_cast<size_t>(s.options.context - s.state.position());
+  const auto room = static_cast<size_t>(s.options.context - s.state.position());
   if (tokens.size() > room) {
     Fail(ErrorKind::kUsage, "{} more tokens do not fit: the context holds {} of {}", tokens.size(), s.state.position(),
          s.options.context);

@@ -18,6 +18,8 @@ class Engine {
   // Both must outlive the engine. Throws kUnsupported when the backend cannot serve a tensor.
   Engine(const Model& model, Backend& backend);
   ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
 
   const Model& model() const { return model_; }
   Backend& backend() const { return backend_; }
@@ -51,6 +53,8 @@ class Session {
  public:
   Session(Engine& engine, const SessionOptions& options);
   ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
 
   // Appends tokens at the current position and returns the logits asked for: [wanted tokens][vocab] in host memory,
   // valid until the next call. Throws kUsage when the context would overflow or a token is out of the vocabulary;

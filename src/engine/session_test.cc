@@ -48,6 +48,7 @@ std::vector<Token> Tokens(const nlohmann::json& ids) { return ids.get<std::vecto
 std::vector<Token> RandomTokens(uint64_t seed, int count, int vocab) {
   Rng rng(seed);
   std::vector<Token> tokens;
+  tokens.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) tokens.push_back(static_cast<Token>(rng.Below(static_cast<uint64_t>(vocab))));
   return tokens;
 }

@@ -53,7 +53,7 @@ struct Qwen35 {
   }
 };
 
-constexpr Qwen35 kQwen35_4B{32, 2560, 9216, 248320, 4096, 1024, 2048, 4096, 32};
+constexpr Qwen35 kLargeQwen35{32, 2560, 9216, 248320, 4096, 1024, 2048, 4096, 32};
 constexpr MixtureFacts kFacts4B{.block_count = 32, .head_count = 16, .head_count_kv = 4};
 constexpr Qwen35 kTiny{8, 256, 1024, 4096, 256, 64, 128, 256, 4};
 constexpr MixtureFacts kFactsTiny{.block_count = 8, .head_count = 4, .head_count_kv = 1};
@@ -93,7 +93,7 @@ uint64_t PaddedBytes(const std::vector<MixtureTensor>& tensors, const std::vecto
 }
 
 TEST(Mixture, Qwen35_4BHasTheCountsOfPublishedFiles) {
-  const std::vector<MixtureTensor> tensors = kQwen35_4B.Tensors();
+  const std::vector<MixtureTensor> tensors = kLargeQwen35.Tensors();
   const auto counts = [&](Rung rung) { return Counts(ChooseMixture(rung, kFacts4B, tensors)); };
   using Expected = std::map<Format, int>;
   EXPECT_EQ(counts(Rung::kQ4_K_M), (Expected{{Format::kQ4_K, 203}, {Format::kQ5_K, 24}, {Format::kQ6_K, 22}}));
@@ -112,7 +112,7 @@ TEST(Mixture, Qwen35_4BHasTheCountsOfPublishedFiles) {
 }
 
 TEST(Mixture, MoreBitsGoToTheEndsAndEveryThirdBetween) {
-  const std::vector<MixtureTensor> tensors = kQwen35_4B.Tensors();
+  const std::vector<MixtureTensor> tensors = kLargeQwen35.Tensors();
   const std::vector<MixtureChoice> choices = ChooseMixture(Rung::kQ4_K_M, kFacts4B, tensors);
   // attn_v counts 0..7 among 32 projections, so 0, 1, 2, 3 and 6 rise: layers 4 i + 3.
   EXPECT_THAT(LayersAt(Format::kQ6_K, ".attn_v.weight", tensors, choices), testing::ElementsAre(3, 7, 11, 15, 27));
@@ -121,7 +121,7 @@ TEST(Mixture, MoreBitsGoToTheEndsAndEveryThirdBetween) {
 }
 
 TEST(Mixture, TheOrderInTheFileDoesNotMatter) {
-  std::vector<MixtureTensor> tensors = kQwen35_4B.Tensors();
+  std::vector<MixtureTensor> tensors = kLargeQwen35.Tensors();
   const std::vector<MixtureChoice> choices = ChooseMixture(Rung::kQ4_K_M, kFacts4B, tensors);
   std::ranges::reverse(tensors);
   const std::vector<MixtureChoice> reversed = ChooseMixture(Rung::kQ4_K_M, kFacts4B, tensors);

@@ -95,10 +95,8 @@ TEST(RepetitionGuardTest, ItWarnsAndDoesNotInvalidate) {
 }
 
 BackendEvidence Evidence(const std::string& backend, std::vector<float> accepted, std::vector<std::string> hashes) {
-  return {.backend = backend,
-          .drafted = std::vector<float>(accepted.size(), 4.0F),
-          .accepted = std::move(accepted),
-          .logit_hashes = std::move(hashes)};
+  const std::vector<float> drafted(accepted.size(), 4.0F);
+  return {.backend = backend, .drafted = drafted, .accepted = std::move(accepted), .logit_hashes = std::move(hashes)};
 }
 
 // What voided the study's first remote measurement: the draft ran on the local backend, and acceptance showed it.

@@ -42,12 +42,12 @@ class FakeLab : public LadderLab {
  public:
   ModelIdentity Prepare(Rung rung, const std::optional<std::string>& known, const LadderProgress& progress) override {
     progress(0.5);
-    known_[rung] = known;
+    known_before[rung] = known;
     return IdentityOf(rung);
   }
   PerplexityResult MeasureBase(const LadderProgress& progress) override { return Quality(Rung::kF16, progress); }
   PerplexityResult MeasureQuality(Rung rung, const LadderProgress& progress) override {
-    if (rung == broken_) Fail(ErrorKind::kInvalid, "logits that are not finite in window 3");
+    if (rung == broken) Fail(ErrorKind::kInvalid, "logits that are not finite in window 3");
     PerplexityResult result = Quality(rung, progress);
     result.base = BaseComparison{.ppl = 20.0,
                                  .delta_pct = Loss(rung),
@@ -59,11 +59,11 @@ class FakeLab : public LadderLab {
     return result;
   }
   bool PrepareSpeed(std::span<const Rung> rungs) override {
-    prepared_.assign(rungs.begin(), rungs.end());
-    return together_;
+    prepared.assign(rungs.begin(), rungs.end());
+    return together;
   }
   Sample MeasureSpeed(Rung rung, const ThroughputTest& test, int round) override {
-    ++counts_[std::string(TraitsOf(rung).name) + " " + test.name() + " " + std::to_string(round)];
+    ++counts[std::string(TraitsOf(rung).name) + " " + test.name() + " " + std::to_string(round)];
     Sample sample;
     sample.tokens = test.tokens;
     sample.seconds = test.tokens / (1000.0 / static_cast<double>(IdentityOf(rung).tensor_bytes)) * (1.0 + 0.1 * round);
@@ -71,11 +71,11 @@ class FakeLab : public LadderLab {
     return sample;
   }
 
-  std::map<std::string, int> counts_;  // how often each thing was measured
-  std::map<Rung, std::optional<std::string>> known_;
-  std::vector<Rung> prepared_;
-  std::optional<Rung> broken_;
-  bool together_ = true;
+  std::map<std::string, int> counts;  // how often each thing was measured
+  std::map<Rung, std::optional<std::string>> known_before;
+  std::vector<Rung> prepared;
+  std::optional<Rung> broken;
+  bool together = true;
 
  private:
   static double Loss(Rung rung) {
@@ -83,7 +83,7 @@ class FakeLab : public LadderLab {
   }
 
   PerplexityResult Quality(Rung rung, const LadderProgress& progress) {
-    ++counts_[std::string(TraitsOf(rung).name) + " perplexity"];
+    ++counts[std::string(TraitsOf(rung).name) + " perplexity"];
     progress(0.5);
     Rng rng(7);
     Rng own(static_cast<uint64_t>(rung));
@@ -129,6 +129,7 @@ LadderResult Climb(const std::filesystem::path& path, LadderLab& lab, const Ladd
 
 std::vector<double> Rates(const std::vector<Sample>& samples) {
   std::vector<double> rates;
+  rates.reserve(samples.size());
   for (const Sample& sample : samples) rates.push_back(sample.tok_per_s());
   return rates;
 }
@@ -164,8 +165,8 @@ TEST(LadderTest, MeasuresEveryRungOnceAndPicks) {
   EXPECT_FALSE(result.measured_before);
   EXPECT_EQ(result.tokens_scored, kPositions);
   // The base is the F16 rung: one perplexity. Then three others, and 4 rungs x 2 tests x 3 rounds.
-  EXPECT_THAT(lab.counts_, SizeIs(4 + 24));
-  EXPECT_THAT(lab.counts_, Each(Pair(testing::_, 1)));
+  EXPECT_THAT(lab.counts, SizeIs(4 + 24));
+  EXPECT_THAT(lab.counts, Each(Pair(testing::_, 1)));
 }
 
 TEST(LadderTest, EveryRoundTakesAllRungsBeforeTheNextRound) {
@@ -185,7 +186,7 @@ TEST(LadderTest, AFinishedLadderIsReadFromTheStore) {
   const LadderResult measured = Climb(directory / "a.db", first);
   FakeLab second;
   const LadderResult read = Climb(directory / "a.db", second);
-  EXPECT_THAT(second.counts_, IsEmpty());
+  EXPECT_THAT(second.counts, IsEmpty());
   EXPECT_TRUE(read.measured_before);
   EXPECT_EQ(read.sessions, 1);
   ExpectSameTable(measured, read);
@@ -198,7 +199,7 @@ TEST(LadderTest, MeasuresAnewWhenAskedTo) {
   Climb(directory / "a.db", lab);
   FakeLab again;
   const LadderResult result = Climb(directory / "a.db", again, Ignore, Settings(), true);
-  EXPECT_THAT(again.counts_, SizeIs(28));
+  EXPECT_THAT(again.counts, SizeIs(28));
   EXPECT_FALSE(result.measured_before);
   Store store(directory / "a.db");
   EXPECT_THAT(store.AllRuns(), SizeIs(2 * 12)) << "the old runs are kept";
@@ -212,7 +213,7 @@ TEST(LadderTest, OtherSettingsAreAnotherLadder) {
   settings.windows = 7;
   FakeLab other;
   Climb(directory / "a.db", other, Ignore, settings);
-  EXPECT_THAT(other.counts_, SizeIs(28));
+  EXPECT_THAT(other.counts, SizeIs(28));
 }
 
 struct Stop {};
@@ -229,11 +230,11 @@ TEST(LadderTest, InterruptedAnywhereItEndsWithTheSameTableMeasuredOnce) {
   int starts = 0;
   for (; !result.has_value() && starts < 100; ++starts) {
     size_t measured = 0;
-    for (const auto& [name, count] : lab.counts_) measured += static_cast<size_t>(count);
+    for (const auto& [name, count] : lab.counts) measured += static_cast<size_t>(count);
     try {
       result = Climb(directory / "broken.db", lab, [&](const std::string& step, double share) {
         size_t now = 0;
-        for (const auto& [name, count] : lab.counts_) now += static_cast<size_t>(count);
+        for (const auto& [name, count] : lab.counts) now += static_cast<size_t>(count);
         const bool before_a_step = share == 0.0 || step.starts_with("speed");
         if (before_a_step && now > measured) throw Stop();
       });
@@ -242,8 +243,8 @@ TEST(LadderTest, InterruptedAnywhereItEndsWithTheSameTableMeasuredOnce) {
   }
   ASSERT_TRUE(result.has_value());
   EXPECT_GT(starts, 20);
-  EXPECT_THAT(lab.counts_, SizeIs(28));
-  EXPECT_THAT(lab.counts_, Each(Pair(testing::_, 1)));
+  EXPECT_THAT(lab.counts, SizeIs(28));
+  EXPECT_THAT(lab.counts, Each(Pair(testing::_, 1)));
   ExpectSameTable(expected, *result);
   EXPECT_GT(result->sessions, 1);
 }
@@ -257,19 +258,19 @@ TEST(LadderTest, AStepThatIsInterruptedInItsMiddleIsDoneAgain) {
                      }),
                Stop);
   Climb(directory / "a.db", lab);
-  EXPECT_EQ(lab.counts_.at("Q8_0 perplexity"), 2);
-  lab.counts_.erase("Q8_0 perplexity");
-  EXPECT_THAT(lab.counts_, Each(Pair(testing::_, 1)));
+  EXPECT_EQ(lab.counts.at("Q8_0 perplexity"), 2);
+  lab.counts.erase("Q8_0 perplexity");
+  EXPECT_THAT(lab.counts, Each(Pair(testing::_, 1)));
 }
 
 TEST(LadderTest, AnInvalidRungIsKeptWithItsReasonAndNotTaken) {
   const TestDirectory directory;
   FakeLab lab;
-  lab.broken_ = Rung::kQ4_K_M;
+  lab.broken = Rung::kQ4_K_M;
   const LadderResult result = Climb(directory / "a.db", lab);
   EXPECT_THAT(result.rungs[2].invalid, HasSubstr("not finite"));
   EXPECT_EQ(result.verdict.pick, 1U);
-  EXPECT_THAT(lab.prepared_, ElementsAre(Rung::kF16, Rung::kQ8_0, Rung::kQ2_K)) << "its speed is of no use";
+  EXPECT_THAT(lab.prepared, ElementsAre(Rung::kF16, Rung::kQ8_0, Rung::kQ2_K)) << "its speed is of no use";
   FakeLab again;
   EXPECT_TRUE(Climb(directory / "a.db", again).measured_before);
 }
@@ -278,15 +279,15 @@ TEST(LadderTest, TheFileThatWasMadeIsKnownToTheNextStart) {
   const TestDirectory directory;
   FakeLab lab;
   Climb(directory / "a.db", lab);
-  EXPECT_EQ(lab.known_.at(Rung::kQ8_0), std::nullopt);
+  EXPECT_EQ(lab.known_before.at(Rung::kQ8_0), std::nullopt);
   Climb(directory / "a.db", lab);
-  EXPECT_EQ(lab.known_.at(Rung::kQ8_0), "fp-Q8_0");
+  EXPECT_EQ(lab.known_before.at(Rung::kQ8_0), "fp-Q8_0");
 }
 
 TEST(LadderTest, TellsWhenTheRungsDidNotFitTogether) {
   const TestDirectory directory;
   FakeLab lab;
-  lab.together_ = false;
+  lab.together = false;
   EXPECT_FALSE(Climb(directory / "a.db", lab).together);
 }
 
@@ -297,8 +298,8 @@ TEST(LadderTest, ABaseThatIsNoRungIsMeasuredAllTheSame) {
   settings.rungs = {Rung::kQ8_0};
   const LadderResult result = Climb(directory / "a.db", lab, Ignore, settings);
   EXPECT_EQ(result.base.ppl, 20.0);
-  EXPECT_EQ(lab.counts_.at("F16 perplexity"), 1);
-  EXPECT_EQ(lab.counts_.count("F16 tg64 0"), 0U);
+  EXPECT_EQ(lab.counts.at("F16 perplexity"), 1);
+  EXPECT_EQ(lab.counts.count("F16 tg64 0"), 0U);
 }
 
 TEST(LadderTest, RefusesSettingsThatMakeNoSense) {

@@ -35,10 +35,10 @@ TEST(PromptSetTest, PromptsComeWithTheirIdOrLine) {
 TEST(PromptSetTest, ErrorsNameTheLine) {
   ExpectBadLine("{\"prompt\": \"a\"}\n{\"prompt\": \"b\"\n", "line 2: not JSON");
   ExpectBadLine("{\"prompt\": \"a\"}\r\n\r\n[1]", "line 3: JSON, but no object");
-  ExpectBadLine("{\"text\": \"a\"}", "line 1: no text in \"prompt\"");
-  ExpectBadLine("{\"prompt\": \"\"}", "line 1");
-  ExpectBadLine("{\"prompt\": 7}", "line 1");
-  ExpectBadLine("{\"prompt\": \"a\", \"id\": 7}", "\"id\" is no string");
+  ExpectBadLine(R"({"text": "a"})", R"(line 1: no text in "prompt")");
+  ExpectBadLine(R"({"prompt": ""})", "line 1");
+  ExpectBadLine(R"({"prompt": 7})", "line 1");
+  ExpectBadLine(R"({"prompt": "a", "id": 7})", R"("id" is no string)");
   ExpectBadLine("{\"prompt\": \"a\", \"id\": \"x\"}\n{\"prompt\": \"b\", \"id\": \"x\"}",
                 "line 2: the id \"x\" is taken");
 }

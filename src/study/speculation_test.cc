@@ -50,7 +50,7 @@ class FakeLab : public SpeculationLab {
   }
 
   TimedText Baseline(const Prompt& prompt) override {
-    calls.push_back("-");
+    calls.emplace_back("-");
     if (baseline_fails) Fail(ErrorKind::kInvalid, "the logits at token 5 are not finite");
     TimedText text;
     for (int i = 0; i < kTokens; ++i) text.tokens.push_back(static_cast<Token>(prompt.text.size()) + i * i);
@@ -184,7 +184,7 @@ TEST_F(SpeculationTest, TheBaselineTakesTurnsWithAllLengths) {
 
 TEST_F(SpeculationTest, AnotherTokenIsRefused) {
   lab_.wrong_length = 4;
-  ExpectRefused("lossless", "prompt a: token 8 is token 3 \"3\", the target alone gives token 50 \"50\"");
+  ExpectRefused("lossless", R"(prompt a: token 8 is token 3 "3", the target alone gives token 50 "50")");
   EXPECT_TRUE(Measure().cells[0].valid()) << "k=2 gave the right tokens";
 }
 

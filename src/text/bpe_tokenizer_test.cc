@@ -74,6 +74,7 @@ TEST_P(Bpe, ThreadsShareATokenizer) {
   const std::vector<Token> expected = tokenizer_->Encode(text, true);
   std::vector<std::vector<Token>> results(4);
   std::vector<std::thread> threads;
+  threads.reserve(results.size());
   for (auto& result : results) threads.emplace_back([&] { result = tokenizer_->Encode(text, true); });
   for (std::thread& thread : threads) thread.join();
   for (const auto& result : results) EXPECT_EQ(result, expected);

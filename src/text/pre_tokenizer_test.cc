@@ -70,7 +70,7 @@ TEST(PreTokenizer, OtherNamesOfTheSameRules) {
 TEST(PreTokenizer, AnUnknownNameIsRefusedWithTheKnownOnes) {
   for (const char* name : {"default", "", "QWEN2", "tekken"}) {
     try {
-      PreTokenizer(name, "model.gguf");
+      const PreTokenizer accepted(name, "model.gguf");
       ADD_FAILURE() << name << " was accepted";
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);

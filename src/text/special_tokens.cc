@@ -9,7 +9,7 @@ void SpecialTokens::Add(std::string_view text, Token token, bool is_control) {
   starts_[static_cast<uint8_t>(text[0])] = true;
   uint32_t node = 0;
   for (const char c : text) {
-    const uint32_t fresh = static_cast<uint32_t>(nodes_.size());
+    const auto fresh = static_cast<uint32_t>(nodes_.size());
     node = children_.Insert(node, static_cast<uint8_t>(c), fresh);
     if (node == fresh) nodes_.emplace_back();
   }

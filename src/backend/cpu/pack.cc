@@ -173,7 +173,7 @@ void PlaceQuad(const PackingRow& row, uint32_t codes, int quad, int lane, uint8_
   const auto [low, high] = row.planes;
   const auto place = [&](int vector, uint32_t bits) {
     uint8_t* at = block + kVectorStride * vector + 4 * lane;
-    uint32_t word;
+    uint32_t word = 0;
     std::memcpy(&word, at, 4);
     word |= bits;
     std::memcpy(at, &word, 4);
@@ -263,7 +263,7 @@ void PackPanel(Packing packing, const uint8_t* rows, uint64_t row_bytes, int cou
       for (int b = 0; b < blocks_per_file_block; ++b) {
         uint8_t* place = record + kVectorStride * BlockAt(row, in_record + b);
         for (int quad = 0; quad < 8; ++quad) {
-          uint32_t codes;
+          uint32_t codes = 0;
           std::memcpy(&codes, parts.codes + b * kBlockColumns + 4 * quad, 4);
           PlaceQuad(row, codes, quad, lane, place);
         }

@@ -136,8 +136,8 @@ class RefBackend : public Backend {
           float* head = heads + t * stride + static_cast<int64_t>(h) * head_dim;
           float& x = head[rope.neox ? i : 2 * i];
           float& y = head[rope.neox ? i + half : 2 * i + 1];
-          const double x0 = static_cast<double>(x);
-          const double y0 = static_cast<double>(y);
+          const auto x0 = static_cast<double>(x);
+          const auto y0 = static_cast<double>(y);
           x = static_cast<float>(x0 * cosine - y0 * sine);
           y = static_cast<float>(x0 * sine + y0 * cosine);
         }

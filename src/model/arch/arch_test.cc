@@ -41,6 +41,8 @@ class ChangedFile {
     for (const GgufTensor& tensor : source_.tensors()) tensors_.push_back(tensor);
   }
   ~ChangedFile() { std::filesystem::remove(path_); }
+  ChangedFile(const ChangedFile&) = delete;
+  ChangedFile& operator=(const ChangedFile&) = delete;
 
   GgufMetadata& metadata() { return metadata_; }
   std::vector<GgufTensor>& tensors() { return tensors_; }

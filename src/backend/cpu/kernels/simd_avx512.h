@@ -122,7 +122,7 @@ inline Bytes LookUp16(const uint8_t* table, Bytes index) {
 }
 // Four bytes to all lanes.
 inline Bytes Quad(const void* p) {
-  int32_t four;
+  int32_t four = 0;
   __builtin_memcpy(&four, p, 4);
   return {_mm512_set1_epi32(four)};
 }

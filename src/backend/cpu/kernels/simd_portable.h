@@ -28,25 +28,25 @@ struct Bytes {
 
 template <typename Function>
 Floats MapFloats(const Function& function) {
-  Floats out;
+  Floats out = {};
   for (int i = 0; i < 16; ++i) out.v[i] = function(i);
   return out;
 }
 template <typename Function>
 Ints MapInts(const Function& function) {
-  Ints out;
+  Ints out = {};
   for (int i = 0; i < 16; ++i) out.v[i] = function(i);
   return out;
 }
 template <typename Function>
 Bytes MapBytes(const Function& function) {
-  Bytes out;
+  Bytes out = {};
   for (int i = 0; i < 64; ++i) out.v[i] = static_cast<uint8_t>(function(i));
   return out;
 }
 template <typename T>
 T LoadAs(const void* p, int index) {
-  T value;
+  T value = {};
   __builtin_memcpy(&value, static_cast<const uint8_t*>(p) + static_cast<size_t>(index) * sizeof(T), sizeof(T));
   return value;
 }
@@ -69,7 +69,7 @@ inline Floats LoadHalf(const void* p) {
   return MapFloats([p](int i) { return HalfToFloat(LoadAs<uint16_t>(p, i)); });
 }
 inline void StoreHalf(void* p, Floats a) {
-  uint16_t halves[16];
+  uint16_t halves[16] = {};
   for (int i = 0; i < 16; ++i) halves[i] = FloatToHalf(a.v[i]);
   __builtin_memcpy(p, halves, sizeof(halves));
 }
@@ -123,7 +123,7 @@ inline Ints LoadUnsignedBytes(const void* p) {
   return MapInts([p](int i) { return LoadAs<uint8_t>(p, i); });
 }
 inline Ints LoadSignedBytes(const void* p) {
-  return MapInts([p](int i) { return LoadAs<int8_t>(p, i); });
+  return MapInts([p](int i) { return int32_t{LoadAs<int8_t>(p, i)}; });
 }
 inline int32_t Clamp(int32_t x, int32_t low, int32_t high) { return x < low ? low : x > high ? high : x; }
 inline void StoreSaturatedBytes(int8_t* p, Ints a) {
@@ -183,12 +183,12 @@ inline Ints RoundToInts(Floats a) {
   });
 }
 inline Floats BitsToFloats(Ints a) {
-  Floats out;
+  Floats out = {};
   __builtin_memcpy(&out, &a, sizeof(out));
   return out;
 }
 inline Ints FloatBits(Floats a) {
-  Ints out;
+  Ints out = {};
   __builtin_memcpy(&out, &a, sizeof(out));
   return out;
 }
@@ -199,7 +199,7 @@ inline Floats LoadFloats(const uint8_t* p) {
 inline void StoreFloats(uint8_t* p, Floats a) { __builtin_memcpy(p, a.v, sizeof(a.v)); }
 inline void StoreShorts(uint8_t* p, Ints a) { __builtin_memcpy(p, a.v, sizeof(a.v)); }
 inline Bytes LoadBytes(const void* p) {
-  Bytes out;
+  Bytes out = {};
   __builtin_memcpy(out.v, p, sizeof(out.v));
   return out;
 }
@@ -227,7 +227,7 @@ inline Bytes Quad(const void* p) {
 
 inline Bytes Pairs(Ints first, Ints second) {
   const Ints both = OrInts(first, ShiftLeft<16>(second));
-  Bytes out;
+  Bytes out = {};
   __builtin_memcpy(&out, &both, sizeof(out));
   return out;
 }
