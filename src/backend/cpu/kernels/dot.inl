@@ -116,26 +116,22 @@ __attribute__((always_inline)) inline void AddBlock(const uint8_t* const (&block
                                                     const TileInput& x, TileSums<kTokens, kPanels>& sums) {
   using Meta = MetaOf<Format>;
   TileDots<kTokens, kPanels> dots;
-  DotSubBlock<Format, 0>(blocks, x, dots);
   if constexpr (Format::kSuper) {
     // Codes and scales are so small that products of a block are below 2^24: integers and floats hold them exactly.
     TileDots<kTokens, kPanels> scaled;
-    ASSAY_UNROLL
-    for (int p = 0; p < kPanels; ++p) {
-      const Ints scale = scales[p].Scale(index, 0);
-      ASSAY_UNROLL for (int t = 0; t < kTokens; ++t) scaled.of[p][t] = MulInts(dots.of[p][t], scale);
-    }
-    if constexpr (Format::kSubs == 2) {
-      DotSubBlock<Format, 1>(blocks, x, dots);
+    Unroll<Format::kSubs>([&](auto sub) __attribute__((always_inline)) {
+      constexpr int kSub = decltype(sub)::value;
+      DotSubBlock<Format, kSub>(blocks, x, dots);
       ASSAY_UNROLL
       for (int p = 0; p < kPanels; ++p) {
-        const Ints scale = scales[p].Scale(index, 1);
+        const Ints scale = scales[p].Scale(index, kSub);
         ASSAY_UNROLL
         for (int t = 0; t < kTokens; ++t) {
-          scaled.of[p][t] = AddInts(scaled.of[p][t], MulInts(dots.of[p][t], scale));
+          const Ints product = MulInts(dots.of[p][t], scale);
+          scaled.of[p][t] = kSub == 0 ? product : AddInts(scaled.of[p][t], product);
         }
       }
-    }
+    });
     ASSAY_UNROLL
     for (int t = 0; t < kTokens; ++t) {
       const Floats x_scale = Set(x.MetaAt<Meta>(t).scale);
@@ -145,6 +141,7 @@ __attribute__((always_inline)) inline void AddBlock(const uint8_t* const (&block
       }
     }
   } else {
+    DotSubBlock<Format, 0>(blocks, x, dots);
     ASSAY_UNROLL
     for (int p = 0; p < kPanels; ++p) {
       const Floats scale = scales[p].Scale(index);

@@ -31,7 +31,8 @@ inline BlockCodes EncodeBlock(Floats a, Floats b, float scale) {
   return {RoundToInts(Mul(a, inverse)), RoundToInts(Mul(b, inverse)), scale};
 }
 
-// Sums of a record's activations, [count] times what `values` and scale 1 stand for, as int16 with one scale.
+// A record's sums of activations as int16 with one scale; `meta` is that of its first block, `step` apart from the
+// next.
 inline void EncodeSums(const float (&values)[16], SuperMeta* meta, int64_t step, int blocks_per_pair) {
   const Floats sums = Load(values);
   const BlockCodes codes = EncodeBlock(sums, Zero(), LargestMagnitude(sums, Zero()) / 32767.0F);
