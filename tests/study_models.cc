@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "gguf/gguf.h"
-#include "model/quantize.h"
+#include "forge/quantize.h"
 
 namespace assay {
 namespace {

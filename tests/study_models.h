@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "quant/mixture.h"
+#include "quant/rung.h"
 
 namespace assay {
 

@@ -16,17 +16,21 @@ LAYERS = {
     "gguf": ["quant"],
     "text": ["base", "<pcre2>"],
     "model": ["gguf", "text"],
+    # What makes files of other files, or of nothing.
+    "forge": ["model"],
     "backend": ["quant"],
     "engine": ["model", "backend/backend.h"],
     "decode": ["engine"],
     "remote": ["decode", "<grpc>"],
     "record": ["base"],
     # The peaks that a machine can reach are measured with the kernels' own instruction sets.
-    "measure": ["decode", "record", "backend/cpu/probes.h"],
+    "judge": ["record"],
+    "measure": ["decode", "judge", "backend/cpu/probes.h"],
     "store": ["record", "<sqlite>", "<json>"],
-    "study": ["measure", "store", "<json>"],
+    "study": ["forge", "measure", "store", "<json>"],
+    "render": ["study", "<json>"],
     "report": ["store"],
-    "cli": ["backend", "measure", "remote", "report", "store", "study", "<cli11>", "<json>"],
+    "cli": ["backend", "remote", "render", "report", "<cli11>", "<json>"],
 }
 
 # Third-party headers by the name that LAYERS gives them. What matches none of these, SYSTEM or C++'s own is rejected.
@@ -70,7 +74,7 @@ def why_not(path, quoted, angled):
     """The reason why the file at `path` (relative to src/) may not include this, or None when it may."""
     folder = path.split("/")[0]
     name = path.split("/")[-1]
-    is_test = name.endswith("_test.cc") or name.startswith("test_")
+    is_test = name.endswith("_test.cc") or "/testing/" in path
     if path.startswith(KERNELS) and not is_test and "portable" not in name:
         good = quoted.startswith(KERNELS) if quoted else re.fullmatch(KERNEL_HEADERS, angled)
         return None if good else "kernels include nothing but <immintrin.h>, <stdint.h>, <stddef.h> and each other"

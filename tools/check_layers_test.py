@@ -19,7 +19,7 @@ GOOD = [
     ("measure/a.cc", '"backend/backend.h"'),
     ("text/a.cc", "<pcre2.h>"),
     ("store/a_test.cc", "<gtest/gtest.h>"),
-    ("store/test_directory.h", "<gtest/gtest.h>"),
+    ("store/testing/directory.h", "<gtest/gtest.h>"),
     ("cli/commands/a.cc", '"backend/cpu/cpu_backend.h"'),
     ("cli/commands/a.cc", "<nlohmann/json.hpp>"),
     ("backend/registry.cc", '"backend/cpu/cpu_backend.h"'),

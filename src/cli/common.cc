@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -14,21 +13,10 @@
 namespace assay {
 namespace {
 
-constexpr int kJsonSchema = 1;
 constexpr int kMostThreads = 1024;
 
 [[noreturn]] void FailStdout(int error) {
   Fail(ErrorKind::kIo, "cannot write the results to standard output: {}", std::strerror(error));
-}
-
-std::string Scaled(uint64_t value, std::array<std::string_view, 5> units) {
-  auto scaled = static_cast<double>(value);
-  size_t unit = 0;
-  while (scaled >= 999.95 && unit + 1 < units.size()) {
-    scaled /= 1000.0;
-    ++unit;
-  }
-  return unit == 0 ? fmt::format("{}{}", value, units[0]) : fmt::format("{:.1f}{}", scaled, units[unit]);
 }
 
 }  // namespace
@@ -72,23 +60,6 @@ void FlushStdout() {
   if (std::fflush(stdout) != 0) FailStdout(errno);
 }
 
-std::string JsonText(const Json& fields) {
-  Json document = {{"schema", kJsonSchema}};
-  document.update(fields);
-  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
 void PrintJson(const Json& fields) { PrintText(JsonText(fields)); }
-
-std::string OneLine(std::string_view text) {
-  std::string line(text);
-  for (char& c : line) {
-    if (const auto byte = static_cast<unsigned char>(c); byte < 0x20 || byte == 0x7F) c = c == '\n' ? ' ' : '?';
-  }
-  return line;
-}
-
-std::string HumanBytes(uint64_t bytes) { return Scaled(bytes, {" B", " kB", " MB", " GB", " TB"}); }
-std::string HumanCount(uint64_t count) { return Scaled(count, {"", " k", " M", " G", " T"}); }
 
 }  // namespace assay

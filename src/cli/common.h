@@ -2,17 +2,14 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 #include "base/thread_pool.h"
-#include "quant/mixture.h"
+#include "quant/rung.h"
+#include "render/format.h"
 
 namespace assay {
-
-// Keeps the fields in the order in which they were set.
-using Json = nlohmann::ordered_json;
 
 // The options that mean the same in every command that has them.
 struct CommonOptions {
@@ -36,16 +33,7 @@ std::string RungNames();  // "F16, Q8_0, ..."
 void PrintText(std::string_view text);
 void FlushStdout();
 
-// The one document of --json: {"schema": 1, ...fields}. Strings that are not UTF-8 get replacement characters.
-std::string JsonText(const Json& fields);
+// The one document of --json, as JsonText() has it.
 void PrintJson(const Json& fields);
-
-// The text as one line without control characters, which names from files may hold.
-std::string OneLine(std::string_view text);
-
-// "19.0 MB", in powers of 1000.
-std::string HumanBytes(uint64_t bytes);
-// "9.4 M"
-std::string HumanCount(uint64_t count);
 
 }  // namespace assay

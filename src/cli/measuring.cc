@@ -46,7 +46,7 @@ void WarnOfConditions(const ThroughputReport& report) {
 }  // namespace
 
 Subject::Subject(std::string path_given, Backend& backend)
-    : path(std::move(path_given)), model(Model::Open(path)), engine(*model, backend), identity(Identify(*model)) {}
+    : LoadedModel(path_given, backend), path(std::move(path_given)), identity(Identify(*model)) {}
 
 PerplexityResult MeasureTextPerplexity(Subject& model, Subject* base, const std::string& text_path,
                                        PerplexityOptions options) {

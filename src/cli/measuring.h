@@ -4,7 +4,7 @@
 #include <span>
 #include <string>
 
-#include "engine/session.h"
+#include "engine/loaded_model.h"
 #include "measure/perplexity.h"
 #include "measure/throughput.h"
 #include "record/record.h"
@@ -14,12 +14,10 @@ namespace assay {
 // What the measuring commands share: a model loaded with its identity, and measurements with a progress bar and
 // warnings on stderr.
 
-struct Subject {
+struct Subject : LoadedModel {
   Subject(std::string path_given, Backend& backend);
 
   std::string path;  // as the user gave it
-  std::unique_ptr<Model> model;
-  Engine engine;
   ModelIdentity identity;
 };
 

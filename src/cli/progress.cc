@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <utility>
 
-#include "cli/text_table.h"
+#include "render/text_table.h"
 
 namespace assay {
 namespace {

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <map>
@@ -16,7 +15,7 @@
 #include "base/cpu_features.h"
 #include "base/thread_pool.h"
 #include "base/version.h"
-#include "quant/mixture.h"
+#include "quant/rung.h"
 
 namespace assay {
 namespace {
@@ -142,11 +141,6 @@ Conditions ConditionsWatch::Finish() const {
           .cpu_mhz = CpuMhz(),
           .involuntary_switches = usage.ru_nivcsw - involuntary_switches_,
           .major_faults = usage.ru_majflt - major_faults_};
-}
-
-int64_t UnixMilliseconds() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
 }
 
 }  // namespace assay

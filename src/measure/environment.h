@@ -20,7 +20,4 @@ class ConditionsWatch {
   int64_t major_faults_;
 };
 
-// Milliseconds since 1970, for RunRecord::started_unix_ms.
-int64_t UnixMilliseconds();
-
 }  // namespace assay

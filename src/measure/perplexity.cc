@@ -1,15 +1,16 @@
 #include "measure/perplexity.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <memory>
 #include <string>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "measure/statistics.h"
+#include "judge/statistics.h"
+#include "text/same_tokenizer.h"
 
 namespace assay {
 namespace {
@@ -233,7 +234,7 @@ PerplexityResult MeasurePerplexity(Engine& model, Engine* base, std::string_view
   if (text.empty()) Fail(ErrorKind::kBadFile, "{}: the text is empty; perplexity needs one to score", options.source);
   if (base != nullptr) RequireComparable(model.model(), base->model());
 
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   WindowReader reader(*model.model().tokenizer, text, options.context);
   SessionSource source(model, options);
   const std::unique_ptr<SessionSource> base_source =
@@ -253,7 +254,7 @@ PerplexityResult MeasurePerplexity(Engine& model, Engine* base, std::string_view
     return found;
   };
   PerplexityResult result = ScoreWindows(source, base_source.get(), next_window, options);
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.seconds = watch.Seconds();
   return result;
 }
 

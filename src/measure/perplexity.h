@@ -93,7 +93,4 @@ class WindowReader {
   size_t pending_begin_ = 0;
 };
 
-// Throws kUsage when the vocabularies differ, showing the first difference. `a` and `b` name the models.
-void RequireSameTokenizer(const Tokenizer& a, std::string_view a_name, const Tokenizer& b, std::string_view b_name);
-
 }  // namespace assay

@@ -336,28 +336,5 @@ TEST(WindowReaderTest, ATextShorterThanAWindowGivesNoneAndSaysHowManyTokens) {
   EXPECT_EQ(reader.tokens_read(), 5);
 }
 
-std::string DifferenceOf(const VocabData& a, const VocabData& b) {
-  try {
-    RequireSameTokenizer(RunTokenizer(a), "left.gguf", RunTokenizer(b), "right.gguf");
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kUsage);
-    return error.what();
-  }
-  return {};
-}
-
-TEST(RequireSameTokenizerTest, ShowsTheFirstDifference) {
-  VocabData other = SmallVocab();
-  EXPECT_EQ(DifferenceOf(SmallVocab(), other), "");
-  other.tokens[1] = "x";
-  EXPECT_THAT(DifferenceOf(SmallVocab(), other), HasSubstr("token 1 is \"b\" and \"x\""));
-  other = SmallVocab();
-  other.tokens.emplace_back("c");
-  EXPECT_THAT(DifferenceOf(SmallVocab(), other), HasSubstr("4 and 5 tokens"));
-  other = SmallVocab();
-  other.add_bos = true;
-  EXPECT_THAT(DifferenceOf(SmallVocab(), other), HasSubstr("begin a text differently"));
-}
-
 }  // namespace
 }  // namespace assay

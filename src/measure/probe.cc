@@ -4,7 +4,7 @@
 
 #include "backend/cpu/probes.h"
 #include "base/thread_pool.h"
-#include "measure/statistics.h"
+#include "judge/statistics.h"
 
 namespace assay {
 

@@ -1,10 +1,10 @@
 #include "measure/throughput.h"
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <numeric>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/rng.h"
 #include "measure/environment.h"
@@ -97,7 +97,6 @@ std::string ThroughputTest::name() const {
 }
 
 Sample MeasureOnce(Session& session, int vocab, const ThroughputTest& test, uint64_t seed) {
-  using Clock = std::chrono::steady_clock;
   Rng rng(seed);
   session.Truncate(0);
   if (test.depth > 0) session.Forward(RandomTokens(test.depth, vocab, rng), Logits::kNone);
@@ -105,13 +104,13 @@ Sample MeasureOnce(Session& session, int vocab, const ThroughputTest& test, uint
   const size_t step = test.kind == ThroughputTest::Kind::kPrompt ? tokens.size() : 1;
 
   Sample sample;
-  const ConditionsWatch watch;
-  const Clock::time_point start = Clock::now();
+  const ConditionsWatch conditions;
+  const Stopwatch watch;
   for (size_t at = 0; at < tokens.size(); at += step) {
     session.Forward(std::span(tokens).subspan(at, step), Logits::kLast);
   }
-  sample.seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  sample.conditions = watch.Finish();
+  sample.seconds = watch.Seconds();
+  sample.conditions = conditions.Finish();
   sample.tokens = test.tokens;
   return sample;
 }

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "engine/session.h"
+#include "judge/statistics.h"
 #include "measure/probe.h"
-#include "measure/statistics.h"
 #include "record/record.h"
 
 namespace assay {

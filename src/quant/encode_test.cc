@@ -10,7 +10,7 @@
 #include "base/half.h"
 #include "base/rng.h"
 #include "quant/formats.h"
-#include "quant/rivals_for_test.h"
+#include "quant/testing/rivals.h"
 
 namespace assay {
 namespace {

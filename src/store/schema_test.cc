@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "store/store.h"
-#include "store/test_directory.h"
+#include "store/testing/directory.h"
 
 namespace assay {
 namespace {

@@ -11,7 +11,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "store/test_directory.h"
+#include "store/testing/directory.h"
 
 namespace assay {
 namespace {

@@ -1,18 +1,13 @@
 #include "store/store.h"
 
-#include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "store/schema.h"
 
 namespace assay {
 namespace {
-
-int64_t NowUnixMs() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
 
 std::string SettingsJson(const std::vector<std::pair<std::string, std::string>>& settings) {
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
@@ -73,7 +68,7 @@ StudyState Store::OpenStudy(const StudyIdentity& identity, bool fresh) {
         "INSERT INTO study (kind, key, settings, model_id, environment_id, created_unix_ms) VALUES (?, ?, ?, ?, ?, ?)");
     insert.Bind(1, std::string_view(identity.kind)).Bind(2, std::string_view(identity.key));
     insert.Bind(3, std::string_view(identity.settings)).Bind(4, ModelId(identity.model));
-    insert.Bind(5, EnvironmentId(identity.environment)).Bind(6, NowUnixMs()).Run();
+    insert.Bind(5, EnvironmentId(identity.environment)).Bind(6, UnixMilliseconds()).Run();
     state.id = database_.LastInsertId();
   }
   Statement last = database_.Prepare("SELECT coalesce(max(number), 0) FROM session WHERE study_id = ?");
@@ -81,7 +76,7 @@ StudyState Store::OpenStudy(const StudyIdentity& identity, bool fresh) {
   state.session = static_cast<int>(last.Integer(0)) + 1;
   if (!state.finished) {
     Statement begin = database_.Prepare("INSERT INTO session (study_id, number, started_unix_ms) VALUES (?, ?, ?)");
-    begin.Bind(1, state.id).Bind(2, int64_t{state.session}).Bind(3, NowUnixMs()).Run();
+    begin.Bind(1, state.id).Bind(2, int64_t{state.session}).Bind(3, UnixMilliseconds()).Run();
   }
   transaction.Commit();
   return state;
@@ -89,7 +84,7 @@ StudyState Store::OpenStudy(const StudyIdentity& identity, bool fresh) {
 
 void Store::FinishStudy(int64_t study) {
   Statement update = database_.Prepare("UPDATE study SET finished_unix_ms = ? WHERE id = ?");
-  update.Bind(1, NowUnixMs()).Bind(2, study).Run();
+  update.Bind(1, UnixMilliseconds()).Bind(2, study).Run();
 }
 
 int64_t Store::BeginRun(int64_t study, const RunRecord& record) {
@@ -126,7 +121,7 @@ void Store::InsertSample(int64_t run, const Sample& sample) {
       "INSERT INTO sample (run_id, round, place, session, tokens, seconds, taken_unix_ms, load_average, cpu_mhz,"
       " involuntary_switches, major_faults) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   insert.Bind(1, run).Bind(2, int64_t{sample.round}).Bind(3, int64_t{sample.order}).Bind(4, int64_t{sample.session});
-  insert.Bind(5, sample.tokens).Bind(6, sample.seconds).Bind(7, NowUnixMs());
+  insert.Bind(5, sample.tokens).Bind(6, sample.seconds).Bind(7, UnixMilliseconds());
   insert.Bind(8, sample.conditions.load_average).Bind(9, sample.conditions.cpu_mhz);
   insert.Bind(10, sample.conditions.involuntary_switches).Bind(11, sample.conditions.major_faults).Run();
 }
@@ -150,7 +145,7 @@ void Store::InsertResults(int64_t run, std::span<const Metric> metrics, std::spa
   const std::optional<std::string> reason = InvalidReason(guards);
   Statement finish =
       database_.Prepare("UPDATE run SET finished_unix_ms = ?, status = ?, invalid_reason = ? WHERE id = ?");
-  finish.Bind(1, NowUnixMs()).Bind(2, std::string_view(reason.has_value() ? "invalid" : "done"));
+  finish.Bind(1, UnixMilliseconds()).Bind(2, std::string_view(reason.has_value() ? "invalid" : "done"));
   finish.Bind(3, View(reason)).Bind(4, run).Run();
 }
 

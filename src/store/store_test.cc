@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "store/test_directory.h"
+#include "store/testing/directory.h"
 
 namespace assay {
 namespace {

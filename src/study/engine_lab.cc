@@ -15,8 +15,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "engine/loaded_model.h"
+#include "forge/quantize.h"
 #include "measure/environment.h"
-#include "model/quantize.h"
 
 namespace assay {
 namespace {
@@ -86,11 +87,9 @@ class EngineLab::FolderLock {
 };
 
 // A model on the backend, with the session in which its speed is measured, if it is.
-struct EngineLab::Loaded {
-  Loaded(const std::filesystem::path& path, Backend& backend) : model(Model::Open(path)), engine(*model, backend) {}
+struct EngineLab::Loaded : LoadedModel {
+  using LoadedModel::LoadedModel;
 
-  std::unique_ptr<Model> model;
-  Engine engine;
   std::unique_ptr<Session> session;
 };
 

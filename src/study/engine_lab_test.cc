@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "measure/environment.h"
-#include "store/test_directory.h"
+#include "store/testing/directory.h"
 
 namespace assay {
 namespace {

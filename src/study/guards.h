@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "measure/statistics.h"
+#include "judge/statistics.h"
 #include "record/record.h"
 #include "text/tokenizer.h"
 

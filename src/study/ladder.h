@@ -9,7 +9,7 @@
 
 #include "measure/perplexity.h"
 #include "measure/throughput.h"
-#include "quant/mixture.h"
+#include "quant/rung.h"
 #include "record/record.h"
 #include "store/store.h"
 #include "study/pick.h"

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "measure/statistics.h"
+#include "judge/statistics.h"
 
 namespace assay {
 namespace {

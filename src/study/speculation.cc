@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "measure/environment.h"

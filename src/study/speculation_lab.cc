@@ -5,20 +5,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "forge/quantize.h"
 #include "measure/environment.h"
-#include "measure/perplexity.h"
-#include "model/quantize.h"
+#include "text/same_tokenizer.h"
 
 namespace assay {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // Removes the file when it goes, if it is still there.
 class TemporaryFile {
@@ -48,10 +44,10 @@ std::string LogitHash(Session& session, std::span<const Token> tokens) {
 // Appends tokens at the session's end and drops them again.
 double TimeTokens(Session& session, std::span<const Token> tokens, Logits wanted) {
   const int before = session.position();
-  const Clock::time_point start = Clock::now();
+  const Stopwatch watch;
   session.Forward(tokens, wanted);
   session.Truncate(before);
-  return SecondsSince(start);
+  return watch.Seconds();
 }
 
 void HoldText(Session& session, std::span<const Token> text) {
@@ -77,15 +73,15 @@ EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, LoadedModel* dra
                                            std::span<const PromptSet> prompt_sets, const SpeculationLabOptions& options)
     : target_(target), draft_(draft), options_(options) {
   const Backend& backend = target.engine.backend();
-  subject_ = {.target = target.identity,
-              .draft = draft != nullptr ? std::optional(draft->identity) : std::nullopt,
+  subject_ = {.target = Identify(*target.model),
+              .draft = draft != nullptr ? std::optional(Identify(*draft->model)) : std::nullopt,
               .draft_name = draft_name,
               .backend = backend.name(),
               .backend_description = backend.description(),
               .threads = options.threads,
               .logit_hashes = {}};
   if (draft != nullptr) {
-    RequireSameTokenizer(*target.model->tokenizer, target.identity.file, *draft->model->tokenizer, draft_name);
+    RequireSameTokenizer(*target.model->tokenizer, subject_.target.file, *draft->model->tokenizer, draft_name);
   }
   const int context = ContextFor(prompt_sets);
   const int rollback = RollbackFor({.draft_length = options.max_draft});

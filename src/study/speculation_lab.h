@@ -6,23 +6,12 @@
 
 #include "backend/backend.h"
 #include "decode/drafter.h"
-#include "engine/session.h"
-#include "measure/environment.h"
+#include "engine/loaded_model.h"
 #include "model/model_spec.h"
-#include "quant/mixture.h"
+#include "quant/rung.h"
 #include "study/speculation.h"
 
 namespace assay {
-
-// A model on a backend.
-struct LoadedModel {
-  LoadedModel(std::unique_ptr<Model> opened, Backend& backend)
-      : model(std::move(opened)), engine(*model, backend), identity(Identify(*model)) {}
-
-  std::unique_ptr<Model> model;
-  Engine engine;
-  ModelIdentity identity;
-};
 
 // The model's own weights at another rung. They are written to a file in `folder`, which is gone when this returns:
 // what is mapped of it lives as long as the model.

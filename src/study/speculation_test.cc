@@ -7,7 +7,7 @@
 #include <map>
 
 #include "base/error.h"
-#include "store/test_directory.h"
+#include "store/testing/directory.h"
 
 namespace assay {
 namespace {

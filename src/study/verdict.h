@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "measure/statistics.h"
+#include "judge/statistics.h"
 
 namespace assay {
 

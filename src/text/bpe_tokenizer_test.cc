@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "text/test_vocab.h"
+#include "text/testing/vocab.h"
 #include "text/tokenizer.h"
 
 namespace assay {

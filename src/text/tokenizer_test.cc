@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "text/test_vocab.h"
+#include "text/testing/vocab.h"
 
 namespace assay {
 namespace {

@@ -2,37 +2,33 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 
 #include "backend/cpu/aligned.h"
 #include "backend/cpu/isa.h"
+#include "base/clock.h"
 #include "base/thread_pool.h"
 
 namespace assay {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 double MeasureLoop(ThreadPool& pool, double (*loop)(int64_t rounds), double seconds) {
   if (loop == nullptr) return 0;
   // A pass of about a millisecond, so that the best one saw no interruption.
   int64_t rounds = 1000;
   for (;;) {
-    const auto start = Clock::now();
+    const Stopwatch pass_time;
     loop(rounds);
-    if (SecondsSince(start) > 1e-3) break;
+    if (pass_time.Seconds() > 1e-3) break;
     rounds *= 2;
   }
   double best = 0;
-  const auto begin = Clock::now();
+  const Stopwatch all;
   do {
     std::atomic<double> total = 0;
-    const auto start = Clock::now();
+    const Stopwatch pass_time;
     pool.ParallelFor(pool.size(), [&](int64_t) { total.fetch_add(loop(rounds)); });
-    best = std::max(best, total.load() / SecondsSince(start));
-  } while (SecondsSince(begin) < seconds);
+    best = std::max(best, total.load() / pass_time.Seconds());
+  } while (all.Seconds() < seconds);
   return best;
 }
 
@@ -59,13 +55,13 @@ double MeasureReadBandwidth(int threads, double seconds) {
   });
   std::atomic<uint64_t> digest = 0;
   double best = 0;
-  const auto begin = Clock::now();
-  for (int pass = 0; pass < 3 || SecondsSince(begin) < seconds; ++pass) {
-    const auto start = Clock::now();
+  const Stopwatch all;
+  for (int pass = 0; pass < 3 || all.Seconds() < seconds; ++pass) {
+    const Stopwatch pass_time;
     pool.ParallelFor(pool.size(), [&](int64_t i) {
       digest.fetch_add(kernels.read_all(buffer.data() + static_cast<size_t>(i) * part, part));
     });
-    best = std::max(best, static_cast<double>(part) * pool.size() / SecondsSince(start));
+    best = std::max(best, static_cast<double>(part) * pool.size() / pass_time.Seconds());
   }
   return best;
 }

@@ -8,11 +8,11 @@
 #include "cli/cache_option.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/measure_json.h"
 #include "cli/measuring.h"
-#include "cli/text_table.h"
 #include "measure/environment.h"
 #include "measure/throughput.h"
+#include "render/measure_json.h"
+#include "render/text_table.h"
 
 namespace assay {
 namespace {

@@ -9,9 +9,9 @@
 #include "cli/cache_option.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/measure_json.h"
 #include "cli/measuring.h"
 #include "measure/environment.h"
+#include "render/measure_json.h"
 #include "study/comparison.h"
 
 namespace assay {

@@ -13,7 +13,8 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "decode/speculate.h"
-#include "measure/perplexity.h"
+#include "engine/loaded_model.h"
+#include "text/same_tokenizer.h"
 
 namespace assay {
 namespace {
@@ -26,12 +27,6 @@ struct Options {
   CacheType cache = CacheType::kF16;
   GenerateOptions generate;
   CommonOptions common;
-};
-
-struct Loaded {
-  Loaded(const std::string& path, Backend& backend) : model(Model::Open(path)), engine(*model, backend) {}
-  std::unique_ptr<Model> model;
-  Engine engine;
 };
 
 constexpr std::string_view kNgramDraft = "ngram";
@@ -86,13 +81,13 @@ Totals Sum(const std::vector<SpeculationRound>& rounds) {
 
 int Run(const Options& options) {
   const std::unique_ptr<Backend> backend = MakeBackend(options.common.backend, options.common.threads);
-  Loaded target(options.model, *backend);
+  LoadedModel target(options.model, *backend);
   const Tokenizer& tokenizer = *target.model->tokenizer;
   const std::vector<Token> prompt = PromptTokens(options, tokenizer);
 
   const bool speculative = !options.draft.empty();
   const SpeculationOptions speculation = Speculation(options);
-  std::unique_ptr<Loaded> draft;
+  std::unique_ptr<LoadedModel> draft;
   std::unique_ptr<Drafter> drafter;
   if (options.draft == kNgramDraft) {
     drafter = MakeNgramDrafter();
@@ -100,7 +95,7 @@ int Run(const Options& options) {
     Fail(ErrorKind::kUnsupported, "--draft {}: this build has no remote drafts; name a model file or '{}'",
          options.draft, kNgramDraft);
   } else if (speculative) {
-    draft = std::make_unique<Loaded>(options.draft, *backend);
+    draft = std::make_unique<LoadedModel>(options.draft, *backend);
     RequireSameTokenizer(tokenizer, options.model, *draft->model->tokenizer, options.draft);
     drafter = MakeModelDrafter(draft->engine, {.context = options.context,
                                                .cache = options.cache,

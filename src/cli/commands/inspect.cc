@@ -9,8 +9,8 @@
 
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/text_table.h"
 #include "gguf/gguf.h"
+#include "render/text_table.h"
 
 namespace assay {
 namespace {

@@ -5,10 +5,10 @@
 
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/measure_json.h"
 #include "cli/progress.h"
 #include "measure/environment.h"
 #include "measure/probe.h"
+#include "render/measure_json.h"
 
 namespace assay {
 namespace {

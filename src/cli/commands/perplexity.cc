@@ -6,10 +6,10 @@
 #include "cli/cache_option.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/measure_json.h"
 #include "cli/measuring.h"
 #include "measure/environment.h"
 #include "measure/perplexity.h"
+#include "render/measure_json.h"
 
 namespace assay {
 namespace {

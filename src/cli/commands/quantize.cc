@@ -9,8 +9,8 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/progress.h"
-#include "cli/text_table.h"
-#include "model/quantize.h"
+#include "forge/quantize.h"
+#include "render/text_table.h"
 
 namespace assay {
 namespace {

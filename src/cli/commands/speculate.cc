@@ -17,11 +17,11 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/progress.h"
-#include "cli/speculation_output.h"
 #include "measure/environment.h"
-#include "measure/perplexity.h"
+#include "render/speculation_output.h"
 #include "study/speculation.h"
 #include "study/speculation_lab.h"
+#include "text/same_tokenizer.h"
 
 namespace assay {
 namespace {
@@ -180,7 +180,7 @@ int Run(Options& options) {
   options.settings.seed = options.common.seed;
   const std::vector<PromptSet> sets = ReadPrompts(options);
   const std::unique_ptr<Backend> backend = MakeBackend(options.common.backend, options.common.threads);
-  LoadedModel target(Model::Open(options.target), *backend);
+  LoadedModel target(options.target, *backend);
   std::vector<DraftSource> drafts = OpenDrafts(options, *target.model);
   Store store(options.database);
   SpeculationStudy study{.target = options.target,

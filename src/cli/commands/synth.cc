@@ -7,7 +7,7 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/progress.h"
-#include "model/synth.h"
+#include "forge/synth.h"
 
 namespace assay {
 namespace {

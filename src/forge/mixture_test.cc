@@ -1,4 +1,4 @@
-#include "quant/mixture.h"
+#include "forge/mixture.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

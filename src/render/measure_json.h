@@ -2,10 +2,10 @@
 
 #include <span>
 
-#include "cli/common.h"
 #include "measure/perplexity.h"
 #include "measure/throughput.h"
 #include "record/record.h"
+#include "render/format.h"
 
 namespace assay {
 

@@ -1,4 +1,4 @@
-#include "measure/statistics.h"
+#include "judge/statistics.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "cli/ladder_output.h"
+#include "render/ladder_output.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

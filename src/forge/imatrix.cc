@@ -1,4 +1,4 @@
-#include "model/imatrix.h"
+#include "forge/imatrix.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,11 +1,11 @@
-#include "cli/text_table.h"
+#include "render/text_table.h"
 
 #include <algorithm>
 #include <cstdint>
 #include <utility>
 
 #include "base/error.h"
-#include "cli/common.h"
+#include "render/format.h"
 
 namespace assay {
 namespace {

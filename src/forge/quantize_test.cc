@@ -1,4 +1,4 @@
-#include "model/quantize.h"
+#include "forge/quantize.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,8 +10,8 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "forge/imatrix.h"
 #include "gguf/testing/gguf_bytes.h"
-#include "model/imatrix.h"
 #include "model/model_spec.h"
 
 namespace assay {

@@ -1,8 +1,8 @@
-#include "cli/text_table.h"
+#include "render/text_table.h"
 
 #include <gtest/gtest.h>
 
-#include "cli/common.h"
+#include "render/format.h"
 
 namespace assay {
 namespace {

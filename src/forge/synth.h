@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "model/synth_presets.h"
-#include "quant/mixture.h"
+#include "forge/synth_presets.h"
+#include "quant/rung.h"
 
 namespace assay {
 

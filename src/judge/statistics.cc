@@ -1,4 +1,4 @@
-#include "measure/statistics.h"
+#include "judge/statistics.h"
 
 #include <algorithm>
 #include <cmath>

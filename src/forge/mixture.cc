@@ -1,8 +1,7 @@
-#include "quant/mixture.h"
+#include "forge/mixture.h"
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <charconv>
 #include <numeric>
 #include <optional>
@@ -12,13 +11,6 @@
 
 namespace assay {
 namespace {
-
-constexpr std::array kRungs = {
-    RungTraits{Rung::kF16, "F16", 1, Format::kF16},         RungTraits{Rung::kQ8_0, "Q8_0", 7, Format::kQ8_0},
-    RungTraits{Rung::kQ6_K, "Q6_K", 18, Format::kQ6_K},     RungTraits{Rung::kQ5_K_M, "Q5_K_M", 17, Format::kQ5_K},
-    RungTraits{Rung::kQ4_K_M, "Q4_K_M", 15, Format::kQ4_K}, RungTraits{Rung::kQ4_0, "Q4_0", 2, Format::kQ4_0},
-    RungTraits{Rung::kQ3_K_M, "Q3_K_M", 12, Format::kQ3_K}, RungTraits{Rung::kQ2_K, "Q2_K", 10, Format::kQ2_K},
-};
 
 // What a tensor is to the rules.
 enum class Role { kOther, kOutput, kAttnV, kAttnK, kAttnQkv, kAttnOutput, kFfnDown };
@@ -238,18 +230,6 @@ std::vector<size_t> OrderOfLayers(std::span<const MixtureTensor> tensors) {
 }
 
 }  // namespace
-
-std::span<const RungTraits> Rungs() { return kRungs; }
-
-const RungTraits& TraitsOf(Rung rung) { return *std::ranges::find(kRungs, rung, &RungTraits::rung); }
-
-const RungTraits* FindRung(std::string_view name) {
-  const auto* row = std::ranges::find_if(kRungs, [name](const RungTraits& rung) {
-    return std::ranges::equal(rung.name, name,
-                              [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); });
-  });
-  return row == kRungs.end() ? nullptr : row;
-}
 
 Format FitToRow(Format wanted, uint64_t row_length) {
   const auto fits = [row_length](Format format) {

@@ -1,4 +1,4 @@
-#include "model/synth_presets.h"
+#include "forge/synth_presets.h"
 
 #include <fmt/format.h>
 

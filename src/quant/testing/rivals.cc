@@ -1,4 +1,4 @@
-#include "quant/rivals_for_test.h"
+#include "quant/testing/rivals.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,12 +1,12 @@
-#include "cli/ladder_output.h"
+#include "render/ladder_output.h"
 
 #include <fmt/format.h>
 
 #include <cmath>
 #include <utility>
 
-#include "cli/measure_json.h"
-#include "cli/text_table.h"
+#include "render/measure_json.h"
+#include "render/text_table.h"
 
 namespace assay {
 namespace {

@@ -1,12 +1,12 @@
-#include "cli/speculation_output.h"
+#include "render/speculation_output.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "cli/measure_json.h"
-#include "cli/text_table.h"
+#include "render/measure_json.h"
+#include "render/text_table.h"
 
 namespace assay {
 namespace {

@@ -1,4 +1,4 @@
-#include "cli/measure_json.h"
+#include "render/measure_json.h"
 
 #include <optional>
 

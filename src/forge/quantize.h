@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "forge/mixture.h"
 #include "gguf/gguf.h"
-#include "quant/mixture.h"
 
 namespace assay {
 

@@ -1,4 +1,4 @@
-#include "model/synth.h"
+#include "forge/synth.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/common.h"
+#include "render/format.h"
 #include "study/speculation.h"
 
 namespace assay {

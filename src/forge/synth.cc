@@ -1,4 +1,4 @@
-#include "model/synth.h"
+#include "forge/synth.h"
 
 #include <fmt/format.h>
 
@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "forge/mixture.h"
 
 namespace assay {
 namespace {

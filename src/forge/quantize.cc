@@ -1,4 +1,4 @@
-#include "model/quantize.h"
+#include "forge/quantize.h"
 
 #include <algorithm>
 #include <atomic>
@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "model/imatrix.h"
+#include "forge/imatrix.h"
 
 namespace assay {
 namespace {

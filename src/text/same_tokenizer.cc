@@ -1,0 +1,32 @@
+#include "text/same_tokenizer.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace assay {
+
+void RequireSameTokenizer(const Tokenizer& a, std::string_view a_name, const Tokenizer& b, std::string_view b_name) {
+  const VocabData& left = a.vocab();
+  const VocabData& right = b.vocab();
+  const size_t shared = std::min(left.tokens.size(), right.tokens.size());
+  for (size_t i = 0; i < shared; ++i) {
+    if (left.tokens[i] == right.tokens[i]) continue;
+    Fail(ErrorKind::kUsage,
+         R"({} and {} have different tokenizers: token {} is "{}" and "{}"; take models of one family)", a_name, b_name,
+         i, left.tokens[i], right.tokens[i]);
+  }
+  if (left.tokens.size() != right.tokens.size()) {
+    Fail(ErrorKind::kUsage, "{} and {} have different tokenizers: {} and {} tokens; take models of one family", a_name,
+         b_name, left.tokens.size(), right.tokens.size());
+  }
+  const Token left_bos = left.add_bos && left.bos ? *left.bos : -1;
+  const Token right_bos = right.add_bos && right.bos ? *right.bos : -1;
+  if (left_bos != right_bos) {
+    Fail(ErrorKind::kUsage,
+         "{} and {} begin a text differently: with token {} and {} (-1: none); take models of one family", a_name,
+         b_name, left_bos, right_bos);
+  }
+}
+
+}  // namespace assay
