@@ -5,6 +5,7 @@
 #include <span>
 
 #include "base/rng.h"
+#include "judge/intervals.h"
 
 namespace assay {
 
@@ -39,11 +40,6 @@ struct PairedDifference {
 };
 PairedDifference PairDifference(std::span<const double> a, std::span<const double> b);
 PairedDifference PairDifference(std::span<const float> a, std::span<const float> b);
-
-struct Interval {
-  double low = 0.0;
-  double high = 0.0;
-};
 
 // The percentile bootstrap (Efron 1979; Efron and Tibshirani 1993, chapter 13): `statistic` of `resamples` samples
 // drawn with replacement, and the (1 - level)/2 quantiles at both ends. Too narrow for a handful of values.

@@ -60,6 +60,21 @@ std::optional<double> LoadAverage() {
   return load;
 }
 
+// Pages that the machine has swapped in and out since it started.
+std::optional<int64_t> SwappedPages() {
+  std::ifstream file("/proc/vmstat");
+  std::string key;
+  int64_t pages = 0;
+  int64_t sum = 0;
+  bool found = false;
+  while (file >> key >> pages) {
+    if (key != "pswpin" && key != "pswpout") continue;
+    sum += pages;
+    found = true;
+  }
+  return found ? std::optional(sum) : std::nullopt;
+}
+
 std::string Kernel() {
   utsname name{};
   if (uname(&name) != 0) return "unknown";
@@ -117,7 +132,7 @@ Environment CaptureEnvironment() {
 ModelIdentity Identify(const Model& model) {
   ModelIdentity identity;
   identity.file = model.file.path().filename().string();
-  identity.fingerprint = Fingerprint(model.file);
+  identity.digest = Fingerprint(model.file);
   identity.architecture = model.spec.architecture;
   identity.name = model.spec.name;
   identity.quant = QuantName(model.file);
@@ -129,7 +144,7 @@ ModelIdentity Identify(const Model& model) {
   return identity;
 }
 
-ConditionsWatch::ConditionsWatch() {
+ConditionsWatch::ConditionsWatch() : swapped_pages_(SwappedPages()) {
   const rusage usage = Usage();
   involuntary_switches_ = usage.ru_nivcsw;
   major_faults_ = usage.ru_majflt;
@@ -137,10 +152,13 @@ ConditionsWatch::ConditionsWatch() {
 
 Conditions ConditionsWatch::Finish() const {
   const rusage usage = Usage();
-  return {.load_average = LoadAverage(),
-          .cpu_mhz = CpuMhz(),
-          .involuntary_switches = usage.ru_nivcsw - involuntary_switches_,
-          .major_faults = usage.ru_majflt - major_faults_};
+  Conditions conditions{.load_average = LoadAverage(),
+                        .cpu_mhz = CpuMhz(),
+                        .involuntary_switches = usage.ru_nivcsw - involuntary_switches_,
+                        .major_faults = usage.ru_majflt - major_faults_};
+  const std::optional<int64_t> swapped = SwappedPages();
+  if (swapped && swapped_pages_) conditions.swapped_pages = *swapped - *swapped_pages_;
+  return conditions;
 }
 
 }  // namespace assay

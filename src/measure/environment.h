@@ -18,6 +18,7 @@ class ConditionsWatch {
  private:
   int64_t involuntary_switches_;
   int64_t major_faults_;
+  std::optional<int64_t> swapped_pages_;
 };
 
 }  // namespace assay

@@ -12,7 +12,7 @@ namespace assay {
 // names. An absent optional means that the machine did not tell, never zero.
 
 // Goes up when a field changes its meaning or leaves; new fields alone leave it as it is.
-inline constexpr int kRecordSchema = 1;
+inline constexpr int kRecordSchema = 2;
 
 // The machine and the program. The host's name is not recorded: a record may be published.
 struct Environment {
@@ -30,11 +30,12 @@ struct Environment {
 };
 
 struct ModelIdentity {
-  std::string file;         // the file's name without its folder
-  std::string fingerprint;  // of metadata and data, model/model_spec.h
+  std::string file;    // the file's name without its folder
+  std::string digest;  // of the whole file, model/model_spec.h
   std::string architecture;
-  std::string name;   // general.name, may be empty
-  std::string quant;  // the rung, "Q4_K_M"; where the file does not say, the format that holds most of its bytes
+  std::string name;      // general.name, may be empty
+  std::string quant;     // the rung, "Q4_K_M"; where the file does not say, the format that holds most of its bytes
+  std::string mix = {};  // the tensors' types by their bytes, "Q4_K 71%, Q6_K 29%": two files of one rung may differ
   uint64_t parameters = 0;
   uint64_t file_bytes = 0;
   uint64_t tensor_bytes = 0;
@@ -48,6 +49,11 @@ struct Conditions {
   std::optional<double> cpu_mhz;       // mean over the cores, at the end
   int64_t involuntary_switches = 0;    // the scheduler took a core away from this process
   int64_t major_faults = 0;            // pages that had to come from the disk: the memory did not suffice
+  // Pages that the machine swapped in or out meanwhile.
+  std::optional<int64_t> swapped_pages = std::nullopt;
+  // Seconds of a fixed piece of work on the run's own threads, taken right beside the sample: the clock as the run
+  // feels it.
+  std::optional<double> work_seconds = std::nullopt;
 
   bool operator==(const Conditions&) const = default;
 };
@@ -65,11 +71,22 @@ struct Sample {
   bool operator==(const Sample&) const = default;
 };
 
-// One figure of a run, with the standard error where it has one.
+// How sure a figure is: a two-sided 95% interval over what was taken as independent. Ends that are absent: too few.
+struct Certainty {
+  std::optional<double> low = std::nullopt, high = std::nullopt;
+  std::string unit;    // "window", "prompt", "round"
+  int units = 0;       // how many
+  std::string method;  // judge/intervals.h
+
+  bool operator==(const Certainty&) const = default;
+};
+
+// One figure of a run, with the standard error and the certainty where it has them.
 struct Metric {
-  std::string name;  // as the JSON of the command names it: "ppl", "bandwidth_util"
+  std::string name;  // a row of record/figures.h
   double value = 0.0;
-  std::optional<double> error;
+  std::optional<double> error = std::nullopt;
+  std::optional<Certainty> certainty = std::nullopt;
 
   bool operator==(const Metric&) const = default;
 };
@@ -85,10 +102,22 @@ struct GuardResult {
   bool operator==(const GuardResult&) const = default;
 };
 
-// One cell of a study: one thing measured on one model.
+// What was judged of one or several runs, in words and for programs.
+struct Verdict {
+  std::string name;   // what was asked: "perplexity", "speed tg64", "speedup", "pareto", "pick"
+  std::string about;  // of whom: a rung, "k=4"; empty when there is one alone
+  std::string
+      outcome;  // "better", "worse", "not told apart", "too few", "invalid"; "yes", "no"; the rung that is taken
+  std::string sentence;  // may be empty where the outcome says all
+
+  bool operator==(const Verdict&) const = default;
+};
+
+// One cell of a study: one thing measured on one model. Or what was judged of several: kinds "ladder" and "comparison"
+// hold verdicts over the throughput and perplexity runs of the same study or moment.
 struct RunRecord {
   int schema = kRecordSchema;
-  std::string kind;  // "throughput" or "perplexity"
+  std::string kind;  // "throughput", "perplexity", "speculation", "machine", "ladder", "comparison"
   std::string test;  // "tg128", "pp512 @ d1024"; for perplexity the name of the text
   int64_t started_unix_ms = 0;
   Environment environment;
@@ -98,6 +127,7 @@ struct RunRecord {
   std::vector<Metric> metrics;
   std::vector<Sample> samples;
   std::vector<GuardResult> guards;
+  std::vector<Verdict> verdicts;
 
   bool valid() const {
     for (const GuardResult& guard : guards) {

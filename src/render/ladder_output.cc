@@ -121,7 +121,7 @@ Json EndJson(double value) { return std::isfinite(value) ? Json(value) : Json();
 Json RungJson(const LadderRung& rung, const std::filesystem::path& file) {
   Json json = {{"quant", TraitsOf(rung.rung).name},
                {"file", file.string()},
-               {"fingerprint", rung.model.fingerprint},
+               {"digest", rung.model.digest},
                {"bytes", rung.model.file_bytes},
                {"bits_per_weight", rung.bits_per_weight()}};
   if (!rung.invalid.empty()) {
@@ -131,7 +131,7 @@ Json RungJson(const LadderRung& rung, const std::filesystem::path& file) {
     }
   } else {
     const LadderQuality& quality = rung.quality;
-    const Estimate& loss = rung.verdict.loss_pct;
+    const RangedEstimate& loss = rung.verdict.loss_pct;
     json.update({{"tg", RateJson(rung.tg)},
                  {"pp", RateJson(rung.pp)},
                  {"ppl", quality.ppl},
@@ -155,7 +155,7 @@ Json BaseJson(const LadderResult& result) {
   const ModelIdentity& source = result.subject.source;
   return {{"quant", source.quant},
           {"file", source.file},
-          {"fingerprint", source.fingerprint},
+          {"digest", source.digest},
           {"bytes", source.file_bytes},
           {"ppl", result.base.ppl},
           {"ppl_se", result.base.ppl_se},

@@ -49,7 +49,7 @@ Json ToJson(const Environment& environment) {
 
 Json ToJson(const ModelIdentity& model) {
   return {{"file", model.file},
-          {"fingerprint", model.fingerprint},
+          {"digest", model.digest},
           {"architecture", model.architecture},
           {"name", model.name},
           {"quant", model.quant},

@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kApplicationId = 0x41535359;  // "ASSY"
 
 // A real number that is NULL is one that could not be computed (not a number).
-constexpr std::array<const char*, 2> kMigrations = {R"sql(
+constexpr std::array<const char*, 3> kMigrations = {R"sql(
 CREATE TABLE environment (
   id INTEGER PRIMARY KEY,
   cpu TEXT NOT NULL,
@@ -126,6 +126,31 @@ CREATE TABLE derived (
 )sql",
                                                     R"sql(
 ALTER TABLE guard ADD COLUMN warning INTEGER NOT NULL DEFAULT 0;
+)sql",
+                                                    R"sql(
+ALTER TABLE model RENAME COLUMN fingerprint TO digest;
+ALTER TABLE model ADD COLUMN mix TEXT NOT NULL DEFAULT '';
+ALTER TABLE derived RENAME COLUMN source_fingerprint TO source_digest;
+ALTER TABLE derived RENAME COLUMN fingerprint TO digest;
+-- The 95% interval: NULL ends say that there were too few units; no unit, that the figure has no interval.
+ALTER TABLE metric ADD COLUMN low REAL;
+ALTER TABLE metric ADD COLUMN high REAL;
+ALTER TABLE metric ADD COLUMN unit TEXT;
+ALTER TABLE metric ADD COLUMN units INTEGER;
+ALTER TABLE metric ADD COLUMN method TEXT;
+ALTER TABLE sample ADD COLUMN swapped_pages INTEGER;
+ALTER TABLE sample ADD COLUMN work_seconds REAL;
+CREATE INDEX run_by_kind ON run (kind, model_id);
+
+CREATE TABLE verdict (
+  run_id INTEGER NOT NULL REFERENCES run (id),
+  place INTEGER NOT NULL,          -- order within the run
+  name TEXT NOT NULL,
+  about TEXT NOT NULL,
+  outcome TEXT NOT NULL,
+  sentence TEXT NOT NULL,
+  PRIMARY KEY (run_id, place)
+) WITHOUT ROWID;
 )sql"};
 
 void RequireAssayDatabase(Database& database, const std::filesystem::path& path) {

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "record/figures.h"
 #include "store/schema.h"
 
 namespace assay {
@@ -44,7 +45,7 @@ int64_t Store::InsertWholeRun(std::optional<int64_t> study, const RunRecord& rec
   Transaction transaction(database_);
   const int64_t run = InsertRun(study, record);
   for (const Sample& sample : record.samples) InsertSample(run, sample);
-  InsertResults(run, record.metrics, record.guards, series);
+  InsertResults(run, record, series);
   transaction.Commit();
   return run;
 }
@@ -96,10 +97,9 @@ int64_t Store::BeginRun(int64_t study, const RunRecord& record) {
 
 void Store::AddSample(int64_t run, const Sample& sample) { InsertSample(run, sample); }
 
-void Store::FinishRun(int64_t run, std::span<const Metric> metrics, std::span<const GuardResult> guards,
-                      std::span<const Series> series) {
+void Store::FinishRun(int64_t run, const RunRecord& results, std::span<const Series> series) {
   Transaction transaction(database_);
-  InsertResults(run, metrics, guards, series);
+  InsertResults(run, results, series);
   transaction.Commit();
 }
 
@@ -119,30 +119,49 @@ int64_t Store::InsertRun(std::optional<int64_t> study, const RunRecord& record) 
 void Store::InsertSample(int64_t run, const Sample& sample) {
   Statement insert = database_.Prepare(
       "INSERT INTO sample (run_id, round, place, session, tokens, seconds, taken_unix_ms, load_average, cpu_mhz,"
-      " involuntary_switches, major_faults) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      " involuntary_switches, major_faults, swapped_pages, work_seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+      "?)");
   insert.Bind(1, run).Bind(2, int64_t{sample.round}).Bind(3, int64_t{sample.order}).Bind(4, int64_t{sample.session});
   insert.Bind(5, sample.tokens).Bind(6, sample.seconds).Bind(7, UnixMilliseconds());
   insert.Bind(8, sample.conditions.load_average).Bind(9, sample.conditions.cpu_mhz);
-  insert.Bind(10, sample.conditions.involuntary_switches).Bind(11, sample.conditions.major_faults).Run();
+  insert.Bind(10, sample.conditions.involuntary_switches).Bind(11, sample.conditions.major_faults);
+  insert.Bind(12, sample.conditions.swapped_pages).Bind(13, sample.conditions.work_seconds).Run();
 }
 
-void Store::InsertResults(int64_t run, std::span<const Metric> metrics, std::span<const GuardResult> guards,
-                          std::span<const Series> series) {
-  Statement metric_row = database_.Prepare("INSERT INTO metric (run_id, name, value, error) VALUES (?, ?, ?, ?)");
-  for (const Metric& metric : metrics) {
-    metric_row.Bind(1, run).Bind(2, std::string_view(metric.name)).Bind(3, metric.value).Bind(4, metric.error).Run();
+void Store::InsertResults(int64_t run, const RunRecord& results, std::span<const Series> series) {
+  Statement metric_row = database_.Prepare(
+      "INSERT INTO metric (run_id, name, value, error, low, high, unit, units, method)"
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  for (const Metric& metric : results.metrics) {
+    FigureOf(metric.name);  // it has a row
+    const Certainty sure = metric.certainty.value_or(Certainty{});
+    const auto text = [&](const std::string& value) {
+      return metric.certainty.has_value() ? std::optional(std::string_view(value)) : std::nullopt;
+    };
+    metric_row.Bind(1, run).Bind(2, std::string_view(metric.name)).Bind(3, metric.value).Bind(4, metric.error);
+    metric_row.Bind(5, sure.low).Bind(6, sure.high).Bind(7, text(sure.unit));
+    metric_row.Bind(8, metric.certainty.has_value() ? std::optional<int64_t>(sure.units) : std::nullopt);
+    metric_row.Bind(9, text(sure.method)).Run();
   }
   Statement guard_row =
       database_.Prepare("INSERT INTO guard (run_id, name, tripped, evidence, warning) VALUES (?, ?, ?, ?, ?)");
-  for (const GuardResult& guard : guards) {
+  for (const GuardResult& guard : results.guards) {
     guard_row.Bind(1, run).Bind(2, std::string_view(guard.name)).Bind(3, int64_t{guard.tripped});
     guard_row.Bind(4, std::string_view(guard.evidence)).Bind(5, int64_t{guard.warning}).Run();
+  }
+  Statement verdict_row = database_.Prepare(
+      "INSERT INTO verdict (run_id, place, name, about, outcome, sentence) VALUES (?, ?, ?, ?, ?, ?)");
+  for (size_t i = 0; i < results.verdicts.size(); ++i) {
+    const Verdict& verdict = results.verdicts[i];
+    verdict_row.Bind(1, run).Bind(2, static_cast<int64_t>(i)).Bind(3, std::string_view(verdict.name));
+    verdict_row.Bind(4, std::string_view(verdict.about)).Bind(5, std::string_view(verdict.outcome));
+    verdict_row.Bind(6, std::string_view(verdict.sentence)).Run();
   }
   Statement series_row = database_.Prepare("INSERT INTO series (run_id, name, data) VALUES (?, ?, ?)");
   for (const Series& one : series) {
     series_row.Bind(1, run).Bind(2, std::string_view(one.name)).Bind(3, std::span<const float>(one.values)).Run();
   }
-  const std::optional<std::string> reason = InvalidReason(guards);
+  const std::optional<std::string> reason = InvalidReason(results.guards);
   Statement finish =
       database_.Prepare("UPDATE run SET finished_unix_ms = ?, status = ?, invalid_reason = ? WHERE id = ?");
   finish.Bind(1, UnixMilliseconds()).Bind(2, std::string_view(reason.has_value() ? "invalid" : "done"));
@@ -171,38 +190,39 @@ int64_t Store::EnvironmentId(const Environment& environment) {
 }
 
 int64_t Store::ModelId(const ModelIdentity& model) {
-  Statement find = database_.Prepare("SELECT id FROM model WHERE fingerprint = ? AND file = ?");
-  find.Bind(1, std::string_view(model.fingerprint)).Bind(2, std::string_view(model.file));
+  Statement find = database_.Prepare("SELECT id FROM model WHERE digest = ? AND file = ?");
+  find.Bind(1, std::string_view(model.digest)).Bind(2, std::string_view(model.file));
   if (find.Step()) return find.Integer(0);
   Statement insert = database_.Prepare(
-      "INSERT INTO model (fingerprint, file, architecture, name, quant, parameters, file_bytes, tensor_bytes)"
-      " VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
-  insert.Bind(1, std::string_view(model.fingerprint)).Bind(2, std::string_view(model.file));
+      "INSERT INTO model (digest, file, architecture, name, quant, parameters, file_bytes, tensor_bytes, mix)"
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  insert.Bind(1, std::string_view(model.digest)).Bind(2, std::string_view(model.file));
   insert.Bind(3, std::string_view(model.architecture)).Bind(4, std::string_view(model.name));
   insert.Bind(5, std::string_view(model.quant)).Bind(6, static_cast<int64_t>(model.parameters));
-  insert.Bind(7, static_cast<int64_t>(model.file_bytes)).Bind(8, static_cast<int64_t>(model.tensor_bytes)).Run();
+  insert.Bind(7, static_cast<int64_t>(model.file_bytes)).Bind(8, static_cast<int64_t>(model.tensor_bytes));
+  insert.Bind(9, std::string_view(model.mix)).Run();
   return database_.LastInsertId();
 }
 
 std::optional<std::string> Store::FindDerived(std::string_view source, std::string_view recipe,
                                               const Environment& environment) {
   Transaction transaction(database_);
-  Statement find = database_.Prepare(
-      "SELECT fingerprint FROM derived WHERE source_fingerprint = ? AND recipe = ? AND environment_id = ?");
+  Statement find =
+      database_.Prepare("SELECT digest FROM derived WHERE source_digest = ? AND recipe = ? AND environment_id = ?");
   find.Bind(1, source).Bind(2, recipe).Bind(3, EnvironmentId(environment));
-  std::optional<std::string> fingerprint;
-  if (find.Step()) fingerprint = find.Text(0);
+  std::optional<std::string> digest;
+  if (find.Step()) digest = find.Text(0);
   transaction.Commit();
-  return fingerprint;
+  return digest;
 }
 
 void Store::SetDerived(std::string_view source, std::string_view recipe, const Environment& environment,
-                       std::string_view fingerprint) {
+                       std::string_view digest) {
   Transaction transaction(database_);
   Statement insert = database_.Prepare(
-      "INSERT INTO derived (source_fingerprint, recipe, environment_id, fingerprint) VALUES (?, ?, ?, ?)"
-      " ON CONFLICT DO UPDATE SET fingerprint = excluded.fingerprint");
-  insert.Bind(1, source).Bind(2, recipe).Bind(3, EnvironmentId(environment)).Bind(4, fingerprint).Run();
+      "INSERT INTO derived (source_digest, recipe, environment_id, digest) VALUES (?, ?, ?, ?)"
+      " ON CONFLICT DO UPDATE SET digest = excluded.digest");
+  insert.Bind(1, source).Bind(2, recipe).Bind(3, EnvironmentId(environment)).Bind(4, digest).Run();
   transaction.Commit();
 }
 

@@ -68,29 +68,30 @@ class Store {
   // without samples, metrics and guards, which AddSample (once for each round) and FinishRun add.
   int64_t BeginRun(int64_t study, const RunRecord& record);
   void AddSample(int64_t run, const Sample& sample);
-  void FinishRun(int64_t run, std::span<const Metric> metrics, std::span<const GuardResult> guards,
-                 std::span<const Series> series);
+  // `results` has the metrics, guards and verdicts.
+  void FinishRun(int64_t run, const RunRecord& results, std::span<const Series> series = {});
   // A whole run of a study at once.
   int64_t AddStudyRun(int64_t study, const RunRecord& record, std::span<const Series> series = {});
 
   // In the order in which they began.
   std::vector<StoredRun> StudyRuns(int64_t study);
   std::vector<StoredRun> AllRuns();
+  // Runs of a kind on the model of that digest.
+  std::vector<StoredRun> RunsOf(std::string_view kind, std::string_view model_digest);
   std::vector<float> ReadSeries(int64_t run, std::string_view name);  // empty when there is none
 
-  // The fingerprint of the file that `recipe` makes of a source under this environment, if one was made.
+  // The digest of the file that `recipe` makes of a source under this environment, if one was made.
   std::optional<std::string> FindDerived(std::string_view source, std::string_view recipe,
                                          const Environment& environment);
   void SetDerived(std::string_view source, std::string_view recipe, const Environment& environment,
-                  std::string_view fingerprint);
+                  std::string_view digest);
 
  private:
   int64_t EnvironmentId(const Environment& environment);
   int64_t ModelId(const ModelIdentity& model);
   int64_t InsertRun(std::optional<int64_t> study, const RunRecord& record);
   void InsertSample(int64_t run, const Sample& sample);
-  void InsertResults(int64_t run, std::span<const Metric> metrics, std::span<const GuardResult> guards,
-                     std::span<const Series> series);
+  void InsertResults(int64_t run, const RunRecord& results, std::span<const Series> series);
   int64_t InsertWholeRun(std::optional<int64_t> study, const RunRecord& record, std::span<const Series> series);
 
   Environment LoadEnvironment(int64_t id);

@@ -27,6 +27,11 @@ std::optional<double> OptionalReal(const Statement& row, int column) {
   return row.Real(column);
 }
 
+std::optional<int64_t> OptionalInteger(const Statement& row, int column) {
+  if (row.IsNull(column)) return std::nullopt;
+  return row.Integer(column);
+}
+
 // JSON that this program wrote: damage to it is damage to the file.
 nlohmann::ordered_json ParseJson(const std::string& text) {
   nlohmann::ordered_json json = nlohmann::ordered_json::parse(text, nullptr, false);
@@ -46,7 +51,20 @@ Sample ReadSample(const Statement& row) {
   sample.conditions.cpu_mhz = OptionalReal(row, 6);
   sample.conditions.involuntary_switches = row.Integer(7);
   sample.conditions.major_faults = row.Integer(8);
+  sample.conditions.swapped_pages = OptionalInteger(row, 9);
+  sample.conditions.work_seconds = OptionalReal(row, 10);
   return sample;
+}
+
+Metric ReadMetric(const Statement& row) {
+  Metric metric{row.Text(0), row.Real(1), OptionalReal(row, 2)};
+  if (row.IsNull(3)) return metric;
+  metric.certainty = Certainty{.low = OptionalReal(row, 6),
+                               .high = OptionalReal(row, 7),
+                               .unit = row.Text(3),
+                               .units = static_cast<int>(row.Integer(4)),
+                               .method = row.Text(5)};
+  return metric;
 }
 
 }  // namespace
@@ -59,6 +77,13 @@ std::vector<StoredRun> Store::StudyRuns(int64_t study) {
 
 std::vector<StoredRun> Store::AllRuns() {
   Statement select = database_.Prepare(std::string(kSelectRun) + " ORDER BY id");
+  return LoadRuns(select);
+}
+
+std::vector<StoredRun> Store::RunsOf(std::string_view kind, std::string_view model_digest) {
+  Statement select = database_.Prepare(
+      std::string(kSelectRun) + " WHERE kind = ? AND model_id IN (SELECT id FROM model WHERE digest = ?) ORDER BY id");
+  select.Bind(1, kind).Bind(2, model_digest);
   return LoadRuns(select);
 }
 
@@ -94,14 +119,13 @@ std::vector<StoredRun> Store::LoadRuns(Statement& select) {
 }
 
 void Store::LoadResults(StoredRun& run) {
-  Statement metrics = database_.Prepare("SELECT name, value, error FROM metric WHERE run_id = ? ORDER BY rowid");
+  Statement metrics = database_.Prepare(
+      "SELECT name, value, error, unit, units, method, low, high FROM metric WHERE run_id = ? ORDER BY rowid");
   metrics.Bind(1, run.id);
-  while (metrics.Step()) {
-    run.record.metrics.push_back({metrics.Text(0), metrics.Real(1), OptionalReal(metrics, 2)});
-  }
+  while (metrics.Step()) run.record.metrics.push_back(ReadMetric(metrics));
   Statement samples = database_.Prepare(
-      "SELECT round, place, session, tokens, seconds, load_average, cpu_mhz, involuntary_switches, major_faults"
-      " FROM sample WHERE run_id = ? ORDER BY round");
+      "SELECT round, place, session, tokens, seconds, load_average, cpu_mhz, involuntary_switches, major_faults,"
+      " swapped_pages, work_seconds FROM sample WHERE run_id = ? ORDER BY round");
   samples.Bind(1, run.id);
   while (samples.Step()) run.record.samples.push_back(ReadSample(samples));
   Statement guards =
@@ -109,6 +133,12 @@ void Store::LoadResults(StoredRun& run) {
   guards.Bind(1, run.id);
   while (guards.Step()) {
     run.record.guards.push_back({guards.Text(0), guards.Integer(1) != 0, guards.Text(2), guards.Integer(3) != 0});
+  }
+  Statement verdicts =
+      database_.Prepare("SELECT name, about, outcome, sentence FROM verdict WHERE run_id = ? ORDER BY place");
+  verdicts.Bind(1, run.id);
+  while (verdicts.Step()) {
+    run.record.verdicts.push_back({verdicts.Text(0), verdicts.Text(1), verdicts.Text(2), verdicts.Text(3)});
   }
 }
 
@@ -132,18 +162,19 @@ Environment Store::LoadEnvironment(int64_t id) {
 
 ModelIdentity Store::LoadModel(int64_t id) {
   Statement select = database_.Prepare(
-      "SELECT file, fingerprint, architecture, name, quant, parameters, file_bytes, tensor_bytes FROM model"
+      "SELECT file, digest, architecture, name, quant, parameters, file_bytes, tensor_bytes, mix FROM model"
       " WHERE id = ?");
   ModelIdentity model;
   if (!select.Bind(1, id).Step()) return model;
   model.file = select.Text(0);
-  model.fingerprint = select.Text(1);
+  model.digest = select.Text(1);
   model.architecture = select.Text(2);
   model.name = select.Text(3);
   model.quant = select.Text(4);
   model.parameters = static_cast<uint64_t>(select.Integer(5));
   model.file_bytes = static_cast<uint64_t>(select.Integer(6));
   model.tensor_bytes = static_cast<uint64_t>(select.Integer(7));
+  model.mix = select.Text(8);
   return model;
 }
 

@@ -10,12 +10,13 @@ namespace assay {
 namespace {
 
 using testing::ElementsAre;
+using testing::Eq;
 using testing::IsEmpty;
 using testing::SizeIs;
 
 ModelIdentity MakeModel(const std::string& quant) {
   return {.file = "tiny-" + quant + ".gguf",
-          .fingerprint = "fp-" + quant,
+          .digest = "fp-" + quant,
           .architecture = "qwen35",
           .name = "Tiny \"quoted\"",
           .quant = quant,
@@ -44,6 +45,8 @@ Sample MakeSample(int round, int session = 1) {
   sample.seconds = 0.1 + round;
   sample.conditions.load_average = 0.25;
   sample.conditions.major_faults = 5;
+  sample.conditions.swapped_pages = 7;
+  sample.conditions.work_seconds = 0.25;
   sample.session = session;
   return sample;
 }
@@ -75,13 +78,18 @@ void ExpectEqual(const RunRecord& a, const RunRecord& b) {
   EXPECT_EQ(a.metrics, b.metrics);
   EXPECT_EQ(a.samples, b.samples);
   EXPECT_EQ(a.guards, b.guards);
+  EXPECT_EQ(a.verdicts, b.verdicts);
 }
 
 TEST(StoreTest, ARunComesBackWhole) {
   const TestDirectory directory;
   RunRecord record = MakeRecord("perplexity", "prose", "Q4_K_M");
   record.base = MakeModel("F16");
-  record.metrics = {{"ppl", 23.655, 0.6}, {"kld_mean", 0.01, std::nullopt}};
+  record.model.mix = "Q4_K 80%, Q6_K 20%";
+  record.metrics = {{"ppl", 23.655, 0.6},
+                    {"kld_mean", 0.01, 0.002, Certainty{0.005, 0.015, "window", 9, "Student"}},
+                    {"delta_pct", 0.4, 0.3, Certainty{std::nullopt, std::nullopt, "window", 3, "none"}}};
+  record.verdicts = {{"perplexity", "", "worse", "It is worse."}, {"pareto", "Q4_K_M", "yes", ""}};
   record.samples = {MakeSample(0), MakeSample(1)};
   record.guards = {{"finite", false, "all logits"}, {"repetition", false, "2 of 8 texts", true}};
   const Series series{"position_nll", {1.0F, 2.5F}};
@@ -99,6 +107,26 @@ TEST(StoreTest, ARunComesBackWhole) {
   ExpectEqual(runs[0].record, record);
   EXPECT_THAT(store.ReadSeries(id, "position_nll"), ElementsAre(1.0F, 2.5F));
   EXPECT_THAT(store.ReadSeries(id, "absent"), IsEmpty());
+}
+
+TEST(StoreTest, AFigureWithoutARowIsNotStored) {
+  const TestDirectory directory;
+  Store store(directory / "a.db");
+  RunRecord record = MakeRecord("perplexity", "prose", "Q2_K");
+  record.metrics = {{"goodness", 1.0}};
+  EXPECT_EQ(ErrorOf([&] { store.AddRun(record); }).kind(), ErrorKind::kInternal);
+  EXPECT_THAT(store.AllRuns(), IsEmpty());
+}
+
+TEST(StoreTest, RunsOfAKindAreFoundByTheirModelsDigest) {
+  const TestDirectory directory;
+  Store store(directory / "a.db");
+  store.AddRun(MakeRecord("perplexity", "prose", "Q2_K"));
+  store.AddRun(MakeRecord("perplexity", "prose", "Q8_0"));
+  store.AddRun(MakeRecord("throughput", "tg64", "Q8_0"));
+  const std::vector<StoredRun> runs = store.RunsOf("perplexity", "fp-Q8_0");
+  ASSERT_THAT(runs, SizeIs(1));
+  EXPECT_EQ(runs[0].record.model.quant, "Q8_0");
 }
 
 TEST(StoreTest, ATrippedGuardMakesARunInvalid) {
@@ -173,12 +201,13 @@ TEST(StoreTest, AnInterruptedRunKeepsItsSamplesAndGoesOn) {
   Store store(directory / "a.db");
   EXPECT_EQ(store.StudyRuns(study).at(0).status, RunStatus::kRunning);
   store.AddSample(run, MakeSample(1, 2));
-  const Metric metric{"tok_per_s", 100.0, 2.0};
-  store.FinishRun(run, {&metric, 1}, {}, {});
+  RunRecord results;
+  results.metrics = {{"tok_per_s", 100.0, 2.0}};
+  store.FinishRun(run, results);
   const StoredRun stored = store.StudyRuns(study).at(0);
   EXPECT_EQ(stored.status, RunStatus::kDone);
   EXPECT_THAT(stored.record.samples, ElementsAre(MakeSample(0), MakeSample(1, 2)));
-  EXPECT_THAT(stored.record.metrics, ElementsAre(metric));
+  EXPECT_THAT(stored.record.metrics, Eq(results.metrics));
 }
 
 TEST(StoreTest, ADerivedFileIsKnownForItsSourceRecipeAndEnvironment) {

@@ -12,7 +12,7 @@ namespace {
 constexpr double kQuantile975 = 1.959964;
 
 std::string PerplexityClause(const Compared& perplexity) {
-  const Estimate& e = perplexity.estimate;
+  const RangedEstimate& e = perplexity.estimate;
   switch (perplexity.standing) {
     case Standing::kNotToldApart:
       return fmt::format("B and A cannot be told apart in perplexity ({:+.3f} %, 95% interval {:+.3f} to {:+.3f} %)",
@@ -28,7 +28,7 @@ std::string PerplexityClause(const Compared& perplexity) {
 }
 
 std::string SpeedClause(const ComparedSpeed& compared) {
-  const Estimate& e = compared.speed.estimate;
+  const RangedEstimate& e = compared.speed.estimate;
   if (std::isinf(e.high)) {
     return fmt::format("in {} one round tells no difference from its error ({:.3f} times as fast)", compared.test,
                        e.mean);

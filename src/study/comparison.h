@@ -19,7 +19,7 @@ const char* StandingName(Standing standing);  // "better", "worse", "not told ap
 
 // One thing compared: the estimate with its interval, and what follows.
 struct Compared {
-  Estimate estimate;
+  RangedEstimate estimate;
   Standing standing = Standing::kNotToldApart;
 };
 

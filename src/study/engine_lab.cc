@@ -122,13 +122,13 @@ std::filesystem::path EngineLab::RungPath(Rung rung) const {
   return folder_ / fmt::format("{}-{}.gguf", source.stem().string(), TraitsOf(rung).name);
 }
 
-ModelIdentity EngineLab::Prepare(Rung rung, const std::optional<std::string>& known_fingerprint,
+ModelIdentity EngineLab::Prepare(Rung rung, const std::optional<std::string>& known_digest,
                                  const LadderProgress& progress) {
   const std::filesystem::path path = RungPath(rung);
-  if (known_fingerprint.has_value() && std::filesystem::exists(path)) {
+  if (known_digest.has_value() && std::filesystem::exists(path)) {
     try {
       ModelIdentity identity = Identify(*Model::Open(path));
-      if (identity.fingerprint == *known_fingerprint) return identity;
+      if (identity.digest == *known_digest) return identity;
     } catch (const Error& error) {  // it is made anew all the same
       spdlog::warn("{}", error.what());
     }

@@ -29,7 +29,7 @@ class EngineLab : public LadderLab {
   std::string text_hash() const;
   std::filesystem::path RungPath(Rung rung) const;  // the source's own path when it is at that rung
 
-  ModelIdentity Prepare(Rung rung, const std::optional<std::string>& known_fingerprint,
+  ModelIdentity Prepare(Rung rung, const std::optional<std::string>& known_digest,
                         const LadderProgress& progress) override;
   PerplexityResult MeasureBase(const LadderProgress& progress) override;
   PerplexityResult MeasureQuality(Rung rung, const LadderProgress& progress) override;

@@ -76,13 +76,13 @@ TEST_F(EngineLabTest, ARungsFileIsReusedWhenItIsTheOneThatWasMadeElseMadeAnew) {
   const std::filesystem::path path = lab->RungPath(Rung::kQ4_0);
   const ModelIdentity made = lab->Prepare(Rung::kQ4_0, std::nullopt, ignore);
   const auto written = std::filesystem::last_write_time(path);
-  EXPECT_EQ(lab->Prepare(Rung::kQ4_0, made.fingerprint, ignore), made);
+  EXPECT_EQ(lab->Prepare(Rung::kQ4_0, made.digest, ignore), made);
   EXPECT_EQ(std::filesystem::last_write_time(path), written);
 
   std::ofstream(path, std::ios::trunc) << "not a model";
-  EXPECT_EQ(lab->Prepare(Rung::kQ4_0, made.fingerprint, ignore), made);
+  EXPECT_EQ(lab->Prepare(Rung::kQ4_0, made.digest, ignore), made);
   std::filesystem::remove(path);
-  EXPECT_EQ(lab->Prepare(Rung::kQ4_0, made.fingerprint, ignore), made);
+  EXPECT_EQ(lab->Prepare(Rung::kQ4_0, made.digest, ignore), made);
 }
 
 TEST_F(EngineLabTest, WhatAKilledWriterLeftIsRemovedAndNothingElse) {

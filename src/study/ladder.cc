@@ -165,10 +165,10 @@ class LadderRun {
   ModelIdentity Prepare(Rung rung) {
     const std::string name(TraitsOf(rung).name);
     if (name == subject_.source.quant) return subject_.source;
-    const auto known = store_.FindDerived(subject_.source.fingerprint, name, subject_.environment);
+    const auto known = store_.FindDerived(subject_.source.digest, name, subject_.environment);
     ModelIdentity model = lab_.Prepare(rung, known, [&](double share) { watch_(name + ": quantize", share); });
-    if (known != model.fingerprint) {
-      store_.SetDerived(subject_.source.fingerprint, name, subject_.environment, model.fingerprint);
+    if (known != model.digest) {
+      store_.SetDerived(subject_.source.digest, name, subject_.environment, model.digest);
     }
     return model;
   }
@@ -286,7 +286,9 @@ class LadderRun {
         const std::vector<Metric> metrics = {{"tok_per_s", summary.mean, std::nullopt},
                                              {"tok_per_s_sd", summary.sd, std::nullopt},
                                              {"tok_per_s_median", summary.median, std::nullopt}};
-        store_.FinishRun(run.id, metrics, {}, {});
+        RunRecord results;
+        results.metrics = metrics;
+        store_.FinishRun(run.id, results);
       }
     }
     Reload();

@@ -49,10 +49,10 @@ class LadderLab {
   LadderLab(const LadderLab&) = delete;
   LadderLab& operator=(const LadderLab&) = delete;
 
-  // The source at that rung as a file: the one that lies there when its fingerprint is the known one, else made anew.
+  // The source at that rung as a file: the one that lies there when its digest is the known one, else made anew.
   // Calls `progress` only while it makes one. Not called for the rung at which the source is: that is the source
   // itself.
-  virtual ModelIdentity Prepare(Rung rung, const std::optional<std::string>& known_fingerprint,
+  virtual ModelIdentity Prepare(Rung rung, const std::optional<std::string>& known_digest,
                                 const LadderProgress& progress) = 0;
   virtual PerplexityResult MeasureBase(const LadderProgress& progress) = 0;
   // Against the base. Throws kInvalid when no figure can be had.

@@ -27,7 +27,7 @@ ModelIdentity IdentityOf(Rung rung) {
   const std::string name(TraitsOf(rung).name);
   const uint64_t bits = rung == Rung::kF16 ? 16 : rung == Rung::kQ8_0 ? 8 : rung == Rung::kQ4_K_M ? 5 : 3;
   return {.file = "model-" + name + ".gguf",
-          .fingerprint = "fp-" + name,
+          .digest = "fp-" + name,
           .architecture = "qwen35",
           .name = "Model",
           .quant = name,

@@ -30,7 +30,7 @@ double StudentQuantile(size_t degrees) {
 }
 
 // The interval of a mean of `count` differences, still in logarithms.
-Estimate StudentInterval(const PairedDifference& difference, size_t count) {
+RangedEstimate StudentInterval(const PairedDifference& difference, size_t count) {
   const double half = StudentQuantile(count - 1) * difference.se;
   return {difference.mean, difference.mean - half, difference.mean + half};
 }
@@ -40,21 +40,21 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 enum class Side { kBetter, kSame, kWorse };
 
 // Of a perplexity's difference.
-Side SideOf(const Estimate& difference) {
+Side SideOf(const RangedEstimate& difference) {
   if (difference.high < 0.0) return Side::kBetter;
   return difference.low > 0.0 ? Side::kWorse : Side::kSame;
 }
 
 // Of a ratio of speeds.
-Side SideOfRatio(const Estimate& ratio) {
+Side SideOfRatio(const RangedEstimate& ratio) {
   if (ratio.low > 1.0) return Side::kBetter;
   return ratio.high < 1.0 ? Side::kWorse : Side::kSame;
 }
 
 bool Dominates(const RungEvidence& a, const RungEvidence& b, const PickRules& rules) {
   if (a.bytes > b.bytes) return false;
-  const Estimate loss = PerplexityDifference(a.position_nll, b.position_nll);
-  const Estimate speed = SpeedRatio(a.generation, b.generation);
+  const RangedEstimate loss = PerplexityDifference(a.position_nll, b.position_nll);
+  const RangedEstimate speed = SpeedRatio(a.generation, b.generation);
   const bool no_worse = SideOf(loss) != Side::kWorse && loss.high <= rules.max_loss_pct &&
                         SideOfRatio(speed) != Side::kWorse && speed.low >= 1.0 - kSpeedTolerance;
   return no_worse && (SideOf(loss) == Side::kBetter || SideOfRatio(speed) == Side::kBetter);
@@ -71,7 +71,7 @@ double MeanRate(const RungEvidence& rung) {
   return rung.generation.empty() ? 0.0 : sum / static_cast<double>(rung.generation.size());
 }
 
-Loss Classify(const Estimate& loss, double tolerated) {
+Loss Classify(const RangedEstimate& loss, double tolerated) {
   if (loss.high <= tolerated) return Loss::kWithin;
   return loss.low > tolerated ? Loss::kBeyond : Loss::kUndecided;
 }
@@ -146,7 +146,7 @@ class Decision {
         within.begin(), within.end(), [&](size_t a, size_t b) { return MeanRate(rungs_[a]) < MeanRate(rungs_[b]); });
     std::vector<size_t> tied;
     for (const size_t i : within) {
-      const Estimate ratio = SpeedRatio(rungs_[i].generation, rungs_[fastest].generation);
+      const RangedEstimate ratio = SpeedRatio(rungs_[i].generation, rungs_[fastest].generation);
       if (i == fastest || SideOfRatio(ratio) == Side::kSame) tied.push_back(i);
     }
     const size_t pick = *std::min_element(tied.begin(), tied.end(),
@@ -160,7 +160,7 @@ class Decision {
     std::string rate = fmt::format("{:.1f} tok/s", MeanRate(rungs_[pick]));
     const std::optional<size_t> base = BaseRung();
     if (!base.has_value() || *base == pick) return rate;
-    const Estimate ratio = SpeedRatio(rungs_[pick].generation, rungs_[*base].generation);
+    const RangedEstimate ratio = SpeedRatio(rungs_[pick].generation, rungs_[*base].generation);
     const double size = static_cast<double>(rungs_[pick].bytes) / static_cast<double>(rungs_[*base].bytes);
     const std::string interval = ratio.high < kInfinity
                                      ? fmt::format("95% interval {:.2f} to {:.2f}", ratio.low, ratio.high)
@@ -177,7 +177,7 @@ class Decision {
   std::string Quality(size_t pick) const {
     if (IsBase(pick))
       return fmt::format("and no faster rung stays within {:g}% of its perplexity beyond doubt", rules_.max_loss_pct);
-    const Estimate& loss = verdict_.rungs[pick].loss_pct;
+    const RangedEstimate& loss = verdict_.rungs[pick].loss_pct;
     const std::string cost =
         loss.low <= 0.0 && loss.high >= 0.0
             ? fmt::format("with no loss of perplexity that exceeds its error ({:+.2f}%, ", loss.mean)
@@ -240,14 +240,14 @@ class Decision {
 
 }  // namespace
 
-Estimate PerplexityDifference(std::span<const float> a_nll, std::span<const float> b_nll) {
+RangedEstimate PerplexityDifference(std::span<const float> a_nll, std::span<const float> b_nll) {
   if (a_nll.size() < 2) return {0.0, -kInfinity, kInfinity};
-  const Estimate log = StudentInterval(PairDifference(a_nll, b_nll), a_nll.size());
+  const RangedEstimate log = StudentInterval(PairDifference(a_nll, b_nll), a_nll.size());
   const auto percent = [](double x) { return 100.0 * std::expm1(x); };
   return {percent(log.mean), percent(log.low), percent(log.high)};
 }
 
-Estimate SpeedRatio(std::span<const TimedRate> a, std::span<const TimedRate> b) {
+RangedEstimate SpeedRatio(std::span<const TimedRate> a, std::span<const TimedRate> b) {
   std::vector<double> a_log;
   std::vector<double> b_log;
   for (const TimedRate& x : a) {
@@ -259,7 +259,7 @@ Estimate SpeedRatio(std::span<const TimedRate> a, std::span<const TimedRate> b) 
   }
   if (a_log.empty()) return {1.0, 0.0, kInfinity};
   if (a_log.size() == 1) return {std::exp(a_log[0] - b_log[0]), 0.0, kInfinity};
-  const Estimate log = StudentInterval(PairDifference(a_log, b_log), a_log.size());
+  const RangedEstimate log = StudentInterval(PairDifference(a_log, b_log), a_log.size());
   return {std::exp(log.mean), std::exp(log.low), std::exp(log.high)};
 }
 

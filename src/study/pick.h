@@ -32,25 +32,25 @@ struct PickRules {
 };
 
 // An estimate with its two-sided 95% interval. Without enough values the interval is everything.
-struct Estimate {
+struct RangedEstimate {
   double mean = 0.0;
   double low = 0.0;
   double high = 0.0;
 };
 
 // The relative difference in percent of a's perplexity from b's, from the paired log-likelihoods: positive, a is worse.
-Estimate PerplexityDifference(std::span<const float> a_nll, std::span<const float> b_nll);
+RangedEstimate PerplexityDifference(std::span<const float> a_nll, std::span<const float> b_nll);
 
 // How many times as fast a is as b, from the rounds in which one session measured both: geometric mean, and the
 // Student interval of the logarithms, since a bootstrap of five rounds is too narrow.
-Estimate SpeedRatio(std::span<const TimedRate> a, std::span<const TimedRate> b);
+RangedEstimate SpeedRatio(std::span<const TimedRate> a, std::span<const TimedRate> b);
 
 // What is said of one rung against the tolerated loss.
 enum class Loss { kWithin, kUndecided, kBeyond };
 
 struct RungVerdict {
   bool valid = false;
-  Estimate loss_pct;  // against the base
+  RangedEstimate loss_pct;  // against the base
   Loss loss = Loss::kUndecided;
   // No other rung dominates it. One rung dominates another when it is no larger, is shown to be no worse in speed and
   // perplexity (the interval does not lie on the worse side, nor reach further into it than the tolerances), and is

@@ -74,10 +74,10 @@ std::vector<RungEvidence> Make(const std::vector<RungSpec>& specs) {
 LadderVerdict DecideOn(const std::vector<RungSpec>& specs) { return Decide(Make(specs), BaseNll(), {}); }
 
 TEST(PerplexityDifferenceTest, GivesBackWhatWasPutInWithItsError) {
-  const Estimate loss = PerplexityDifference(WorseNll(2.0, 0.1, 7), BaseNll());
+  const RangedEstimate loss = PerplexityDifference(WorseNll(2.0, 0.1, 7), BaseNll());
   EXPECT_NEAR(loss.mean, 2.0, 0.01);
   EXPECT_NEAR(loss.high - loss.low, 2 * 1.96 * 0.1 * 1.02, 0.02);
-  const Estimate none = PerplexityDifference(BaseNll(), BaseNll());
+  const RangedEstimate none = PerplexityDifference(BaseNll(), BaseNll());
   EXPECT_EQ(none.low, 0.0);
   EXPECT_EQ(none.high, 0.0);
 }
@@ -98,7 +98,7 @@ TEST(SpeedRatioTest, TheIntervalIsStudents) {
       a.push_back({.round = round, .tok_per_s = std::exp(round % 2 == 0 ? 0.5 : -0.5)});
       b.push_back({.round = round, .tok_per_s = 1.0});
     }
-    const Estimate ratio = SpeedRatio(a, b);
+    const RangedEstimate ratio = SpeedRatio(a, b);
     return (std::log(ratio.high) - std::log(ratio.low)) / 2;
   };
   // Standard error of an even number n of alternating +-1/2: sqrt(n/4/(n-1)/n).
@@ -111,7 +111,7 @@ TEST(SpeedRatioTest, TheIntervalIsStudents) {
 }
 
 TEST(SpeedRatioTest, DriftThatHitsBothOfARoundCancels) {
-  const Estimate ratio = SpeedRatio(Rates(220.0, 0.0, 1), Rates(200.0, 0.0, 2));
+  const RangedEstimate ratio = SpeedRatio(Rates(220.0, 0.0, 1), Rates(200.0, 0.0, 2));
   EXPECT_NEAR(ratio.mean, 1.1, 1e-9);
   EXPECT_NEAR(ratio.low, 1.1, 1e-9);
 }

@@ -135,9 +135,9 @@ std::vector<Metric> MetricsOf(const SpeculationFigures& figures) {
                                  {"tokens_per_round", figures.tokens_per_round, std::nullopt},
                                  {"tok_per_s", figures.tok_per_s, std::nullopt},
                                  {"baseline_tok_per_s", figures.baseline_tok_per_s, std::nullopt},
-                                 {"speedup", figures.speedup, std::nullopt},
-                                 {"speedup_low", figures.speedup_interval.low, std::nullopt},
-                                 {"speedup_high", figures.speedup_interval.high, std::nullopt},
+                                 {"speedup", figures.speedup, std::nullopt,
+                                  Certainty{figures.speedup_interval.low, figures.speedup_interval.high, "text",
+                                            static_cast<int>(figures.rounds), "bootstrap"}},
                                  {"predicted_speedup", figures.predicted_speedup, std::nullopt},
                                  {"draft_cost", figures.costs.draft, std::nullopt}};
   const auto add = [&](const char* name, const std::optional<double>& value) {
@@ -159,7 +159,7 @@ class PairRun {
     // What earlier runs show of other backends; of this pair's target alone, to hold little in memory.
     earlier_ = store.AllRuns();
     std::erase_if(earlier_, [&](const StoredRun& run) {
-      return run.record.kind != kKind || run.record.model.fingerprint != lab.subject().target.fingerprint;
+      return run.record.kind != kKind || run.record.model.digest != lab.subject().target.digest;
     });
   }
 
@@ -370,7 +370,7 @@ class PairRun {
     std::vector<BackendEvidence> others;
     for (const StoredRun& run : earlier_) {
       const bool same_draft = run.record.base.has_value() == record.base.has_value() &&
-                              (!record.base.has_value() || run.record.base->fingerprint == record.base->fingerprint);
+                              (!record.base.has_value() || run.record.base->digest == record.base->digest);
       if (!same_draft || run.record.test != record.test ||
           SettingOf(run.record, kBackend) == SettingOf(record, kBackend))
         continue;

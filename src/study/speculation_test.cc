@@ -19,7 +19,7 @@ constexpr int kTokens = 21;
 
 ModelIdentity Identity(const std::string& name, uint64_t bytes) {
   return {.file = name + ".gguf",
-          .fingerprint = "fp-" + name,
+          .digest = "fp-" + name,
           .architecture = "qwen35",
           .name = name,
           .quant = "F16",
