@@ -52,6 +52,7 @@ std::string PerplexityClause(const Compared& compared) {
     case Standing::kWorse:
       return fmt::format("B is worse than A in perplexity, {:.3f} % higher ({})", e.value(), PercentRange(e));
     default:
+      if (e.mean() == 0.0 && e.error() == 0.0) return "B and A are the same in perplexity";
       return fmt::format("B and A cannot be told apart in perplexity ({:+.3f} %, {}; {} would tell)", e.value(),
                          PercentRange(e), WhatWouldTell(compared));
   }
