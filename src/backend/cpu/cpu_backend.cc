@@ -186,7 +186,7 @@ class CpuBackend : public Backend {
     }
   }
 
-  const cpu::KernelTable& kernels_;
+  const cpu::KernelTable kernels_;
   ThreadPool pool_;
   cpu::WeightArena arena_;
   cpu::Activations activations_, gathered_;

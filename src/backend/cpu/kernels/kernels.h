@@ -149,15 +149,15 @@ struct KernelTable {
   // Probes: each runs `rounds` rounds in registers and returns the operations done (a multiply-add counts two).
   double (*int8_loop)(int64_t rounds) = nullptr;
   double (*fma_loop)(int64_t rounds) = nullptr;
-  double (*bf16_loop)(int64_t rounds) = nullptr;  // null: the instruction set has none
+  double (*bf16_loop)(int64_t rounds) = nullptr;  // null: there is no such instruction
   // Reads everything once; returns a digest, so that nothing is optimised away.
   uint64_t (*read_all)(const void* data, size_t bytes) = nullptr;
 };
 
-// One source each, with its own compile flags; to be called only where the processor has the instructions. The x86 ones
-// exist on x86 only.
-KernelTable PortableKernels();
-KernelTable Avx2Kernels();
-KernelTable Avx512Kernels();
+// One source each, with its own compile flags. The tables are constants, which any processor may read; what they point
+// to may be called only where the processor has the instructions. The x86 ones exist on x86 only.
+extern const KernelTable kPortableKernels;
+extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvx512Kernels;
 
 }  // namespace assay::cpu

@@ -2,7 +2,7 @@
 
 namespace assay::cpu::ASSAY_ISA {
 
-inline KernelTable MakeTable() {
+constexpr KernelTable MakeTable() {
   KernelTable table = {};
   table.name = kIsaName;
   table.max_tile = kMaxTile;
