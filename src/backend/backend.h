@@ -14,8 +14,12 @@ namespace assay {
 
 // The interface between the engine and what computes. All activations are row-major float32 [tokens][features] in the
 // backend's own memory (Buffer). Every operation is ordered after those called before it; a result is readable on the
-// host through Read(). For 1 to 32 tokens in a batch a token's results are the same bits whatever else is in the batch.
+// host through Read(). For 1 to kInvariantTokens tokens in a batch a token's results are the same bits whatever else is in
+// the batch.
 // A request that a backend cannot serve throws kUnsupported naming backend and request: nothing falls back silently.
+
+// A batch that verifies a draft must give the bits of single steps: the newest token and up to 32 guesses.
+inline constexpr int kInvariantTokens = 33;
 
 // Memory of a backend.
 class Buffer {

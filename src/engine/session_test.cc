@@ -163,7 +163,7 @@ INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, testing::ValuesIn(GoldenCases()), [
   return name;
 });
 
-// Both backends compute the same file. Batches that decode (up to 32 tokens) keep F16 products in float32: what is left
+// Both backends compute the same file. Batches that decode (up to kInvariantTokens) keep F16 products in float32: what is left
 // is single precision against double. Longer prompts round both factors to 15 bits or so (docs/kernels.md).
 TEST(EngineTest, CpuIsWithinTheArithmeticsErrorOfRef) {
   for (const char* name : {"tiny-qwen35", "tiny-qwen35-draft"}) {
@@ -228,6 +228,19 @@ TEST_P(SessionTest, ChunksOfAnySizeGiveTheBitsOfTokenByToken) {
     EXPECT_TRUE(SameBits(AllLogits(tokens, {.context = length, .chunk = chunk}, length), single))
         << "chunks of " << chunk;
   }
+}
+
+// The longest draft that speculation may verify, and the token before it, at once.
+TEST_P(SessionTest, TheLongestVerificationGivesTheBitsOfSingleSteps) {
+  constexpr int kBefore = 20;
+  const std::vector<Token> tokens = RandomTokens(9, kBefore + kInvariantTokens, vocab());
+  const std::vector<float> single = AllLogits(tokens, {.context = 64, .chunk = 1}, 1);
+  Session session(loaded_.engine, {.context = 64, .rollback = kInvariantTokens});
+  session.Forward(std::span(tokens).first(kBefore), Logits::kNone);
+  session.Settle();
+  const std::span<const float> logits =
+      session.Forward(std::span(tokens).last(kInvariantTokens), Logits::kAll, Undo::kPossible);
+  EXPECT_TRUE(SameBits(logits, std::span(single).subspan(static_cast<size_t>(kBefore * vocab()))));
 }
 
 TEST_P(SessionTest, RollbackToAnyTokenOfABatchLeavesTheBitsOfNeverHavingSeenTheRest) {
