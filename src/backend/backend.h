@@ -14,9 +14,9 @@ namespace assay {
 
 // The interface between the engine and what computes. All activations are row-major float32 [tokens][features] in the
 // backend's own memory (Buffer). Every operation is ordered after those called before it; a result is readable on the
-// host through Read(). For 1 to kInvariantTokens tokens in a batch a token's results are the same bits whatever else is in
-// the batch.
-// A request that a backend cannot serve throws kUnsupported naming backend and request: nothing falls back silently.
+// host through Read(). For 1 to kInvariantTokens tokens in a batch a token's results are the same bits whatever else is
+// in the batch. A request that a backend cannot serve throws kUnsupported naming backend and request: nothing falls
+// back silently.
 
 // A batch that verifies a draft must give the bits of single steps: the newest token and up to 32 guesses.
 inline constexpr int kInvariantTokens = 33;
@@ -80,6 +80,12 @@ struct KvLayer {
 struct DeltaNetParams {
   int key_heads = 0, value_heads = 0, head_dim = 0;  // value head h uses key head h % key_heads
   float norm_eps = 1e-6F;                            // of the L2 norm of q and k
+};
+
+// The largest of a row of logits, the lowest of equals; any where not all are finite.
+struct RowTop {
+  int32_t token = 0;
+  bool finite = true;  // every logit of the row, not the largest alone
 };
 
 // What a batch did to the recurrent state, so that any prefix of it can be applied again without decoding: for each
@@ -163,6 +169,11 @@ class Backend {
   // out[t] += sigmoid(dot(gate_weight, in[t])) * shared[t], rows of `width`.
   virtual void AddGatedShared(const float* in, const float* gate_weight, const float* shared, int tokens, int width,
                               float* out) = 0;
+
+  // One for each row [width] of logits; a pass over each.
+  virtual void Tops(const float* logits, int width, std::span<RowTop> tops) = 0;
+  // The softmax of a row at its largest, which `top` names.
+  virtual double TopProbability(const float* logits, int width, int32_t top) = 0;
 };
 
 // "ref", "cpu", or "cpu:ISA" with ISA one of portable, avx2, avx512 (which takes VNNI); "" is the fastest present,

@@ -95,7 +95,8 @@ struct Session::Impl {
   void Moe(const MoeSpec& moe, const MoeExpertWeights& w, int tokens);
   void AddBranch(const Buffer* post_norm, int tokens);
   void RunLayers(std::span<const Token> tokens, Undo undo);
-  void ReadLogits(int first_row, int count);
+  void MakeRoomForLogits(size_t rows);
+  void ComputeLogits(int first_row, int count);
 
   float* x() const { return scratch.x->floats(); }
   float* normed() const { return scratch.normed->floats(); }
@@ -111,8 +112,12 @@ struct Session::Impl {
   SessionOptions options;
   SequenceState state;
   Scratch scratch;
+  // The last Forward()'s logits, [rows][vocab]: the backend's, and the host's copy with room for `host_rows`.
   std::unique_ptr<Buffer> logits_buffer;
-  std::vector<float> logits;
+  std::unique_ptr<float[]> logits;
+  size_t host_rows = 0;
+  size_t logit_rows = 0;
+  std::vector<RowTop> tops;
   std::vector<Token> history;
 };
 
@@ -226,16 +231,25 @@ void Session::Impl::RunLayers(std::span<const Token> tokens, Undo undo) {
   history.insert(history.end(), tokens.begin(), tokens.end());
 }
 
+void Session::Impl::MakeRoomForLogits(size_t rows) {
+  logit_rows = 0;
+  tops.clear();
+  if (rows <= host_rows) return;
+  const size_t values = rows * static_cast<size_t>(spec.vocab);
+  logits_buffer = backend.Allocate(values * sizeof(float));
+  logits = std::make_unique_for_overwrite<float[]>(values);
+  host_rows = rows;
+}
+
 // Appends the logits of rows [first_row, first_row + count) of the last pass.
-void Session::Impl::ReadLogits(int first_row, int count) {
-  const auto vocab = static_cast<size_t>(spec.vocab);
-  const size_t needed = static_cast<size_t>(count) * vocab * sizeof(float);
-  if (!logits_buffer || logits_buffer->bytes() < needed) logits_buffer = backend.Allocate(needed);
+void Session::Impl::ComputeLogits(int first_row, int count) {
+  const size_t offset = logit_rows * static_cast<size_t>(spec.vocab);
+  float* out = logits_buffer->floats() + offset;
   Norm(x() + int64_t{first_row} * spec.width, weights.output_norm, count, normed());
-  backend.MatMul(std::vector<Backend::MatMulTarget>{{&weights.output(), logits_buffer->floats()}}, normed(), count);
-  const size_t old = logits.size();
-  logits.resize(old + static_cast<size_t>(count) * vocab);
-  backend.Read(logits_buffer->data(), logits.data() + old, needed);
+  backend.MatMul(std::vector<Backend::MatMulTarget>{{&weights.output(), out}}, normed(), count);
+  backend.Read(out, logits.get() + offset,
+               static_cast<size_t>(count) * static_cast<size_t>(spec.vocab) * sizeof(float));
+  logit_rows += static_cast<size_t>(count);
 }
 
 Session::Session(Engine& engine, const SessionOptions& options) : impl_(std::make_unique<Impl>(engine, options)) {}
@@ -253,16 +267,32 @@ std::span<const float> Session::Forward(std::span<const Token> tokens, Logits wa
       Fail(ErrorKind::kUsage, "token {} is not in the vocabulary of {}", token, s.spec.vocab);
     }
   }
-  s.logits.clear();
+  s.MakeRoomForLogits(wanted == Logits::kAll ? tokens.size() : wanted == Logits::kLast && !tokens.empty() ? 1 : 0);
   for (size_t start = 0; start < tokens.size(); start += static_cast<size_t>(s.options.chunk)) {
     const auto chunk = tokens.subspan(start, std::min(tokens.size() - start, static_cast<size_t>(s.options.chunk)));
     const auto count = static_cast<int>(chunk.size());
     s.RunLayers(chunk, undo);
     const bool last = start + chunk.size() == tokens.size();
-    if (wanted == Logits::kAll) s.ReadLogits(0, count);
-    if (wanted == Logits::kLast && last) s.ReadLogits(count - 1, 1);
+    if (wanted == Logits::kAll) s.ComputeLogits(0, count);
+    if (wanted == Logits::kLast && last) s.ComputeLogits(count - 1, 1);
   }
-  return s.logits;
+  return {s.logits.get(), s.logit_rows * static_cast<size_t>(s.spec.vocab)};
+}
+
+std::span<const RowTop> Session::Tops() {
+  Impl& s = *impl_;
+  if (s.tops.size() < s.logit_rows) {
+    s.tops.resize(s.logit_rows);
+    s.backend.Tops(s.logits_buffer->floats(), s.spec.vocab, s.tops);
+  }
+  return s.tops;
+}
+
+double Session::TopProbability(size_t row) {
+  Impl& s = *impl_;
+  const int32_t top = Tops()[row].token;
+  return s.backend.TopProbability(s.logits_buffer->floats() + row * static_cast<size_t>(s.spec.vocab), s.spec.vocab,
+                                  top);
 }
 
 int Session::position() const { return impl_->state.position(); }

@@ -61,6 +61,11 @@ class Session {
   // the state is then unchanged.
   std::span<const float> Forward(std::span<const Token> tokens, Logits wanted, Undo undo = Undo::kPossible);
 
+  // Of each row of those logits: the largest, and whether all are finite. A fraction of what reading them costs.
+  std::span<const RowTop> Tops();
+  // The softmax of one of those rows at its largest.
+  double TopProbability(size_t row);
+
   int position() const;  // tokens held
   int context() const;
   std::span<const Token> tokens() const;

@@ -163,8 +163,8 @@ INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, testing::ValuesIn(GoldenCases()), [
   return name;
 });
 
-// Both backends compute the same file. Batches that decode (up to kInvariantTokens) keep F16 products in float32: what is left
-// is single precision against double. Longer prompts round both factors to 15 bits or so (docs/kernels.md).
+// Both backends compute the same file. Batches that decode (up to kInvariantTokens) keep F16 products in float32: what
+// is left is single precision against double. Longer prompts round both factors to 15 bits or so (docs/kernels.md).
 TEST(EngineTest, CpuIsWithinTheArithmeticsErrorOfRef) {
   for (const char* name : {"tiny-qwen35", "tiny-qwen35-draft"}) {
     const std::vector<Token> tokens = Tokens(Golden().at(name)["golden"]["tokens"]);

@@ -155,6 +155,17 @@ class CpuBackend : public Backend {
     });
   }
 
+  void Tops(const float* logits, int width, std::span<RowTop> tops) override {
+    ForWork(static_cast<int64_t>(tops.size()), width, [&](int64_t r) {
+      const cpu::LargestOfRow largest = kernels_.largest_of_row(logits + r * width, width);
+      tops[static_cast<size_t>(r)] = {static_cast<int32_t>(largest.index), largest.finite};
+    });
+  }
+
+  double TopProbability(const float* logits, int width, int32_t top) override {
+    return 1.0 / kernels_.sum_of_exponentials(logits, width, logits[top]);
+  }
+
  private:
   // body(i) for i below count, each of about `values` values: in parallel when that pays.
   template <typename Body>

@@ -245,6 +245,21 @@ class RefBackend : public Backend {
     }
   }
 
+  void Tops(const float* logits, int width, std::span<RowTop> tops) override {
+    for (RowTop& top : tops) {
+      const std::span<const float> row(logits, static_cast<size_t>(width));
+      top.token = static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
+      top.finite = std::ranges::all_of(row, [](float logit) { return std::isfinite(logit); });
+      logits += width;
+    }
+  }
+
+  double TopProbability(const float* logits, int width, int32_t top) override {
+    double sum = 0.0;
+    for (int i = 0; i < width; ++i) sum += std::exp(static_cast<double>(logits[i]) - static_cast<double>(logits[top]));
+    return 1.0 / sum;
+  }
+
  private:
   struct Routed {
     int64_t expert;

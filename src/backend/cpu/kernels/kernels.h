@@ -123,6 +123,12 @@ struct ReplayArgs {
   int tokens = 0, head_dim = 0;
 };
 
+// The first of the largest values of a row; any where not all are finite.
+struct LargestOfRow {
+  int64_t index;
+  bool finite;  // all of them
+};
+
 struct KernelTable {
   const char* name = nullptr;
   int max_tile = 0;  // tokens
@@ -139,6 +145,8 @@ struct KernelTable {
   void (*sigmoid_product)(float* x, const float* gate, int64_t count) = nullptr;        // x *= sigmoid(gate)
   void (*add_scaled)(float factor, const float* y, int64_t count, float* x) = nullptr;  // x += factor * y
   float (*sum_of_products)(const float* a, const float* b, int64_t count) = nullptr;
+  LargestOfRow (*largest_of_row)(const float* x, int64_t count) = nullptr;              // count > 0
+  double (*sum_of_exponentials)(const float* x, int64_t count, float shift) = nullptr;  // of x - shift
   void (*to_half)(const float* in, int64_t count, uint8_t* out) = nullptr;
   void (*conv_silu)(const ConvArgs& args, int first_channel, int last_channel) = nullptr;
 

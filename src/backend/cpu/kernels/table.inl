@@ -16,6 +16,8 @@ constexpr KernelTable MakeTable() {
   table.sigmoid_product = &SigmoidProduct;
   table.add_scaled = &AddScaled;
   table.sum_of_products = &SumOfProducts;
+  table.largest_of_row = &FindLargest;
+  table.sum_of_exponentials = &SumOfExponentials;
   table.to_half = &ToHalf;
   table.conv_silu = &ConvSilu;
   table.attend = &Attend;
