@@ -108,6 +108,7 @@ class Backend {
   virtual void Write(void* destination, const void* host, size_t bytes) = 0;
   virtual void Read(const void* source, void* host, size_t bytes) = 0;
   virtual void Copy(void* destination, const void* source, size_t bytes) = 0;  // may not overlap
+  virtual void Zero(void* destination, size_t bytes) = 0;
 
   // out[t] = scale * table[tokens[t]]; ids are checked by the caller.
   virtual void Embed(const Weight& table, std::span<const int32_t> tokens, float scale, float* out) = 0;
@@ -134,7 +135,8 @@ class Backend {
                          const AttentionParams& params, float* out) = 0;
 
   // Depthwise causal convolution with SiLU over window-1 carried inputs and the new ones:
-  // inputs [window - 1 + tokens][channels], weight [channels][window], out [tokens][channels].
+  // inputs [window - 1 + tokens][channels], weight [channels][window], out [tokens][channels], which may be `inputs`:
+  // it then takes the place of the first rows.
   virtual void ConvSilu(const float* inputs, const float* weight, int tokens, int channels, int window, float* out) = 0;
 
   // The gated delta rule. qkv [t][2*key_heads*d + value_heads*d] (q | k | v); alpha, beta [t][value_heads] before

@@ -302,9 +302,29 @@ TEST_P(SessionTest, StepsThatAreNeverUndoneGiveTheSameBitsAndEndWhatCanBe) {
   session.Truncate(27);
   const std::span<const float> logits = session.Forward(text.subspan(27, 1), Logits::kLast, Undo::kNever);
   EXPECT_TRUE(SameBits(logits, std::span(expected).subspan(27 * row, row)));
-  if (session.rollback_bytes() > 0) {
+  if (session.memory().rollback > 0) {
     EXPECT_THROW(session.Truncate(27), Error);
   }
+}
+
+TEST_P(SessionTest, TopsAreThoseOfTheLogitsRowByRow) {
+  const std::vector<Token> tokens = RandomTokens(10, 11, vocab());
+  Session session(loaded_.engine, {.context = 64, .chunk = 4});
+  const std::span<const float> logits = session.Forward(tokens, Logits::kAll);
+  const std::span<const RowTop> tops = session.Tops();
+  ASSERT_EQ(tops.size(), tokens.size());
+  for (size_t row = 0; row < tops.size(); ++row) {
+    const std::span<const float> one = logits.subspan(row * static_cast<size_t>(vocab()), static_cast<size_t>(vocab()));
+    EXPECT_EQ(tops[row].token, std::max_element(one.begin(), one.end()) - one.begin());
+    EXPECT_TRUE(tops[row].finite);
+    const double likelihood = std::exp(-NegativeLogLikelihood(one, tops[row].token));
+    // Each exponential of a float32 below 32 is off by 34 units, sums of 64 of them by as many.
+    EXPECT_NEAR(session.TopProbability(row) / likelihood, 1.0, 100 * 0x1p-24);
+  }
+  session.Forward(std::span(tokens).first(2), Logits::kLast);
+  EXPECT_EQ(session.Tops().size(), 1U);
+  session.Forward(std::span(tokens).first(2), Logits::kNone);
+  EXPECT_TRUE(session.Tops().empty());
 }
 
 TEST_P(SessionTest, TruncateToNothingStartsAnew) {
@@ -332,7 +352,7 @@ TEST_P(SessionTest, TruncateBelowASettledStateIsRefused) {
   Session session(loaded_.engine, {.context = 64, .rollback = 4});
   session.Forward(std::span(tokens).first(10), Logits::kNone);
   session.Forward(std::span(tokens).subspan(10, 4), Logits::kNone);
-  if (session.rollback_bytes() == 0) GTEST_SKIP() << "no recurrent layers";
+  if (session.memory().rollback == 0) GTEST_SKIP() << "no recurrent layers";
   EXPECT_THROW(session.Truncate(9), Error);
   EXPECT_THROW(session.Truncate(15), Error);
   EXPECT_NO_THROW(session.Truncate(12));

@@ -98,6 +98,7 @@ class RefBackend : public Backend {
   void Write(void* destination, const void* host, size_t bytes) override { std::memcpy(destination, host, bytes); }
   void Read(const void* source, void* host, size_t bytes) override { std::memcpy(host, source, bytes); }
   void Copy(void* destination, const void* source, size_t bytes) override { std::memcpy(destination, source, bytes); }
+  void Zero(void* destination, size_t bytes) override { std::memset(destination, 0, bytes); }
 
   void Embed(const Weight& table, std::span<const int32_t> tokens, float scale, float* out) override {
     for (size_t t = 0; t < tokens.size(); ++t) {
