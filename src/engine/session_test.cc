@@ -163,8 +163,8 @@ INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, testing::ValuesIn(GoldenCases()), [
   return name;
 });
 
-// Both backends compute the same file. Batches that decode (up to 32 tokens) keep F16 products in float32: what is left
-// is single precision against double. Longer prompts round both factors to 15 bits or so (docs/kernels.md).
+// Both backends compute the same file. Batches that decode (up to kInvariantTokens) keep F16 products in float32: what
+// is left is single precision against double. Longer prompts round both factors to 15 bits or so (docs/kernels.md).
 TEST(EngineTest, CpuIsWithinTheArithmeticsErrorOfRef) {
   for (const char* name : {"tiny-qwen35", "tiny-qwen35-draft"}) {
     const std::vector<Token> tokens = Tokens(Golden().at(name)["golden"]["tokens"]);
@@ -230,6 +230,19 @@ TEST_P(SessionTest, ChunksOfAnySizeGiveTheBitsOfTokenByToken) {
   }
 }
 
+// The longest draft that speculation may verify, and the token before it, at once.
+TEST_P(SessionTest, TheLongestVerificationGivesTheBitsOfSingleSteps) {
+  constexpr int kBefore = 20;
+  const std::vector<Token> tokens = RandomTokens(9, kBefore + kInvariantTokens, vocab());
+  const std::vector<float> single = AllLogits(tokens, {.context = 64, .chunk = 1}, 1);
+  Session session(loaded_.engine, {.context = 64, .rollback = kInvariantTokens});
+  session.Forward(std::span(tokens).first(kBefore), Logits::kNone);
+  session.Settle();
+  const std::span<const float> logits =
+      session.Forward(std::span(tokens).last(kInvariantTokens), Logits::kAll, Undo::kPossible);
+  EXPECT_TRUE(SameBits(logits, std::span(single).subspan(static_cast<size_t>(kBefore * vocab()))));
+}
+
 TEST_P(SessionTest, RollbackToAnyTokenOfABatchLeavesTheBitsOfNeverHavingSeenTheRest) {
   const int length = TextLength();
   const std::vector<Token> tokens = RandomTokens(2, length, vocab());
@@ -289,9 +302,29 @@ TEST_P(SessionTest, StepsThatAreNeverUndoneGiveTheSameBitsAndEndWhatCanBe) {
   session.Truncate(27);
   const std::span<const float> logits = session.Forward(text.subspan(27, 1), Logits::kLast, Undo::kNever);
   EXPECT_TRUE(SameBits(logits, std::span(expected).subspan(27 * row, row)));
-  if (session.rollback_bytes() > 0) {
+  if (session.memory().rollback > 0) {
     EXPECT_THROW(session.Truncate(27), Error);
   }
+}
+
+TEST_P(SessionTest, TopsAreThoseOfTheLogitsRowByRow) {
+  const std::vector<Token> tokens = RandomTokens(10, 11, vocab());
+  Session session(loaded_.engine, {.context = 64, .chunk = 4});
+  const std::span<const float> logits = session.Forward(tokens, Logits::kAll);
+  const std::span<const RowTop> tops = session.Tops();
+  ASSERT_EQ(tops.size(), tokens.size());
+  for (size_t row = 0; row < tops.size(); ++row) {
+    const std::span<const float> one = logits.subspan(row * static_cast<size_t>(vocab()), static_cast<size_t>(vocab()));
+    EXPECT_EQ(tops[row].token, std::max_element(one.begin(), one.end()) - one.begin());
+    EXPECT_TRUE(tops[row].finite);
+    const double likelihood = std::exp(-NegativeLogLikelihood(one, tops[row].token));
+    // Each exponential of a float32 below 32 is off by 34 units, sums of 64 of them by as many.
+    EXPECT_NEAR(session.TopProbability(row) / likelihood, 1.0, 100 * 0x1p-24);
+  }
+  session.Forward(std::span(tokens).first(2), Logits::kLast);
+  EXPECT_EQ(session.Tops().size(), 1U);
+  session.Forward(std::span(tokens).first(2), Logits::kNone);
+  EXPECT_TRUE(session.Tops().empty());
 }
 
 TEST_P(SessionTest, TruncateToNothingStartsAnew) {
@@ -319,7 +352,7 @@ TEST_P(SessionTest, TruncateBelowASettledStateIsRefused) {
   Session session(loaded_.engine, {.context = 64, .rollback = 4});
   session.Forward(std::span(tokens).first(10), Logits::kNone);
   session.Forward(std::span(tokens).subspan(10, 4), Logits::kNone);
-  if (session.rollback_bytes() == 0) GTEST_SKIP() << "no recurrent layers";
+  if (session.memory().rollback == 0) GTEST_SKIP() << "no recurrent layers";
   EXPECT_THROW(session.Truncate(9), Error);
   EXPECT_THROW(session.Truncate(15), Error);
   EXPECT_NO_THROW(session.Truncate(12));

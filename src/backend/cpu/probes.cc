@@ -36,7 +36,7 @@ double MeasureLoop(ThreadPool& pool, double (*loop)(int64_t rounds), double seco
 
 PeakRates MeasurePeak(int threads, double seconds) {
   ThreadPool pool(threads);
-  const cpu::KernelTable& kernels = cpu::KernelsFor("");
+  const cpu::KernelTable kernels = cpu::KernelsFor("");
   PeakRates rates;
   rates.int8_ops = MeasureLoop(pool, kernels.int8_loop, seconds);
   rates.f32_flops = MeasureLoop(pool, kernels.fma_loop, seconds);
@@ -46,7 +46,7 @@ PeakRates MeasurePeak(int threads, double seconds) {
 
 double MeasureReadBandwidth(int threads, double seconds) {
   ThreadPool pool(threads);
-  const cpu::KernelTable& kernels = cpu::KernelsFor("");
+  const cpu::KernelTable kernels = cpu::KernelsFor("");
   constexpr size_t kBytes = size_t{512} << 20;
   const size_t part = kBytes / static_cast<size_t>(pool.size()) / 4096 * 4096;
   cpu::AlignedBytes buffer(kBytes);
