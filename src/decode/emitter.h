@@ -1,7 +1,6 @@
 #pragma once
 
-#include <chrono>
-
+#include "base/clock.h"
 #include "decode/generate.h"
 
 namespace assay {
@@ -19,14 +18,12 @@ class Emitter {
   Generation Finish();
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   const GenerateOptions& options_;
   const Tokenizer& tokenizer_;
   const OnToken& on_token_;
   int context_;
   Generation result_;
-  Clock::time_point start_ = Clock::now();
+  Stopwatch watch_;  // since the start, then since the first token
 };
 
 // Throws kUsage for options or a prompt that cannot be generated from.

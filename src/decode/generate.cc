@@ -15,10 +15,7 @@ double Generation::TokensPerSecond() const {
 
 bool Emitter::Emit(Token token, int decoded) {
   result_.tokens.push_back(token);
-  if (result_.tokens.size() == 1) {
-    result_.prompt_seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-    start_ = Clock::now();
-  }
+  if (result_.tokens.size() == 1) result_.prompt_seconds = watch_.Restart();
   if (on_token_ && !on_token_(token)) {
     result_.stop = StopReason::kCallback;
   } else if (!options_.ignore_end && tokenizer_.IsEndOfGeneration(token)) {
@@ -34,7 +31,7 @@ bool Emitter::Emit(Token token, int decoded) {
 }
 
 Generation Emitter::Finish() {
-  result_.decode_seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  result_.decode_seconds = watch_.Seconds();
   return std::move(result_);
 }
 

@@ -142,6 +142,23 @@ TEST_F(SpeculateTest, SamplingIsReproducibleAndStopsWhenToldTo) {
   EXPECT_EQ(stopped.stop, StopReason::kCallback);
 }
 
+// Guards and figures divide the time of a text by the parts of its rounds.
+TEST_F(SpeculateTest, ThePartsOfAllRoundsAreTheTimeOfTheText) {
+  const std::vector<Token> prompt = Prompt("eval_prose.txt", 500, 200);
+  const auto drafter = MakeModelDrafter(draft_.engine, {});
+  for (const bool adaptive : {false, true}) {
+    const Generation text = Speculative(*drafter, prompt, {.max_tokens = 60, .ignore_end = true},
+                                        {.draft_length = 4, .adaptive = adaptive});
+    double sum = 0.0;
+    for (const SpeculationRound& round : rounds_) {
+      sum += round.draft_seconds + round.TargetSeconds() + round.other_seconds;
+      EXPECT_GT(round.verify_seconds, 0.0);
+      EXPECT_GT(round.sample_seconds, 0.0);
+    }
+    EXPECT_NEAR(sum, text.decode_seconds, 0.02 * text.decode_seconds) << "adaptive: " << adaptive;
+  }
+}
+
 // What could be undone costs more: plain steps must cost what they cost without speculation, or `-k auto` would lose.
 TEST_F(SpeculateTest, StepsWithoutGuessesGoStraightIntoTheStates) {
   class NoDrafter : public Drafter {
