@@ -26,10 +26,10 @@ class Emitter {
   Stopwatch watch_;  // since the start, then since the first token
 };
 
-// Throws kUsage for options or a prompt that cannot be generated from.
-void CheckGeneration(std::span<const Token> prompt, const GenerateOptions& options);
+// Throws kUsage for options or a prompt that cannot be generated from in a context of so many tokens.
+void CheckGeneration(std::span<const Token> prompt, const GenerateOptions& options, int context);
 
-// Throws kInvalid when logits [rows][vocab] hold no finite maximum in some row.
-void CheckFinite(std::span<const float> logits, int vocab, int position);
+// The token that follows `position` tokens. Throws kInvalid when a logit is not finite.
+Token ChooseToken(std::span<const float> logits, int position, const SamplingOptions& sampling, Rng& rng);
 
 }  // namespace assay

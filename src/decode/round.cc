@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "decode/emitter.h"
+#include "decode/row_top.h"
 
 namespace assay {
 
@@ -18,8 +18,8 @@ Verification VerifyRound(Session& target, Token newest, const Draft& draft, cons
   const std::span<const float> logits =
       target.Forward(batch, Logits::kAll, draft.tokens.empty() ? Undo::kNever : Undo::kPossible);
   round.verify_seconds += watch.Restart();
-  CheckFinite(logits, static_cast<int>(logits.size() / batch.size()), target.position());
-  const Verification verification = Verify(logits, draft, sampling, rng);
+  const std::vector<RowTop> tops = CheckedTops(logits, logits.size() / batch.size(), before + 1);
+  const Verification verification = Verify(logits, tops, draft, sampling, rng);
   round.accepted = verification.accepted;
   round.sample_seconds += watch.Restart();
   target.Truncate(before + 1 + verification.accepted);

@@ -13,7 +13,7 @@ Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<co
                                  const GenerateOptions& options, const SpeculationOptions& speculation,
                                  const Tokenizer& tokenizer, const OnToken& on_token,
                                  std::vector<SpeculationRound>& rounds) {
-  CheckGeneration(prompt, options);
+  CheckGeneration(prompt, options, target.context() - target.position());
   if (speculation.draft_length < 1 || speculation.draft_length > kMaxDraftLength) {
     Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens", speculation.draft_length, kMaxDraftLength);
   }
@@ -21,11 +21,9 @@ Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<co
   Rng rng(options.seed);
   DraftLength chooser(speculation.draft_length);
   std::vector<Token> text(prompt.begin(), prompt.end());
-  const auto vocab = static_cast<int>(tokenizer.size());
   drafter.Prepare(prompt);
   const std::span<const float> first = target.Forward(prompt, Logits::kLast);
-  CheckFinite(first, vocab, target.position());
-  text.push_back(Draw(Distribution(first, options.sampling), rng));
+  text.push_back(ChooseToken(first, target.position(), options.sampling, rng));
   Stopwatch watch;
   bool more = emitter.Emit(text.back(), target.position());
   while (more) {
