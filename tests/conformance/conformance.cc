@@ -1,6 +1,7 @@
 #include "conformance/conformance.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -91,6 +92,14 @@ std::vector<double> ProductBounds(const FileMatrix& matrix, std::span<const floa
     }
   }
   return bounds;
+}
+
+int64_t UnitsApart(float a, float b) {
+  const auto place = [](float x) {
+    const auto magnitude = static_cast<int64_t>(std::bit_cast<uint32_t>(x) & 0x7FFFFFFFU);
+    return std::signbit(x) ? -magnitude : magnitude;
+  };
+  return std::abs(place(a) - place(b));
 }
 
 bool SameBits(std::span<const float> a, std::span<const float> b) {

@@ -38,6 +38,12 @@ FileMatrix RandomMatrix(Rng& rng, Format format, int64_t rows, int64_t columns, 
 // One product of one weight.
 std::vector<float> MatMul(Backend& backend, const Weight& weight, std::span<const float> in, int tokens);
 
+// The relative error of one rounding to float32.
+constexpr double kRoundingUnit = 0x1p-24;
+
+// How many floats apart two are; the zeros are one.
+int64_t UnitsApart(float a, float b);
+
 // For each value of out[t][row]: how far a backend may be from the exact product. It may round activations to 8 bits in
 // blocks of 32 for block formats and their sums, which minima are multiplied with, to 16 bits in records of 256; take
 // 16-bit codes of both sides for 16-bit formats; and accumulate in float32.
