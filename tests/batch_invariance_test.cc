@@ -91,7 +91,7 @@ TEST_P(BatchInvarianceTest, BatchesGiveTheBitsOfSingleTokens) {
   }
 }
 
-// Batches of all sizes whose bits are promised. Minutes; run it with --gtest_also_run_disabled_tests.
+// Batches of all sizes whose bits are promised. Hours on the portable kernels: `./run nightly`.
 TEST_P(BatchInvarianceTest, DISABLED_FullGrid) {
   const std::vector<Rung> rungs = RungsOf(std::get<0>(GetParam()));
   std::vector<int> sizes;
