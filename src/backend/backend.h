@@ -40,6 +40,7 @@ class Weight {
   int64_t rows = 0;
   int64_t columns = 0;
   int64_t experts = 1;
+  bool reads_source = true;  // the bytes that it was loaded from are read again: they must outlive it
 };
 
 struct WeightSource {
@@ -103,14 +104,15 @@ class Backend {
   virtual std::string name() const = 0;         // "ref", "cpu"
   virtual std::string description() const = 0;  // what runs: "cpu: avx512_vnni, 2 threads"
 
-  virtual std::unique_ptr<Weight> Load(const WeightSource& source) = 0;
-  virtual std::unique_ptr<Buffer> Allocate(size_t bytes) = 0;  // zeroed
+  virtual std::unique_ptr<Weight> Load(const WeightSource& source) = 0;       // for products
+  virtual std::unique_ptr<Weight> LoadTable(const WeightSource& source) = 0;  // for Embed(): rows are looked up
+  virtual std::unique_ptr<Buffer> Allocate(size_t bytes) = 0;                 // zeroed
   virtual void Write(void* destination, const void* host, size_t bytes) = 0;
   virtual void Read(const void* source, void* host, size_t bytes) = 0;
   virtual void Copy(void* destination, const void* source, size_t bytes) = 0;  // may not overlap
   virtual void Zero(void* destination, size_t bytes) = 0;
 
-  // out[t] = scale * table[tokens[t]]; ids are checked by the caller.
+  // out[t] = scale * table[tokens[t]]; `table` is of LoadTable(); ids are checked by the caller.
   virtual void Embed(const Weight& table, std::span<const int32_t> tokens, float scale, float* out) = 0;
 
   // For each target: out[t][rows] = W in[t]. All targets share the input, which a backend may then encode once.

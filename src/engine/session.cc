@@ -220,7 +220,7 @@ void Session::Impl::ComputeLogits(int first_row, int count) {
   const size_t offset = logit_rows * static_cast<size_t>(spec.vocab);
   float* out = logits_buffer->floats() + offset;
   Norm(x() + int64_t{first_row} * spec.width, weights.output_norm, count, normed());
-  backend.MatMul(std::vector<Backend::MatMulTarget>{{&weights.output(), out}}, normed(), count);
+  backend.MatMul(std::vector<Backend::MatMulTarget>{{weights.output.get(), out}}, normed(), count);
   backend.Read(out, logits.get() + offset,
                static_cast<size_t>(count) * static_cast<size_t>(spec.vocab) * sizeof(float));
   logit_rows += static_cast<size_t>(count);

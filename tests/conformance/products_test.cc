@@ -111,6 +111,18 @@ TEST(InvariantTokensTest, AreAllThatHaveTheBitsOfSingleTokens) {
   }
 }
 
+TEST_P(ProductsTest, ReadTheSourceNoMoreWhenTheWeightSaysSo) {
+  const auto backend = Make(1);
+  Rng rng(8);
+  FileMatrix matrix = RandomMatrix(rng, GetParam().format, 20, 256);
+  const auto weight = matrix.LoadInto(*backend);
+  ASSERT_FALSE(weight->reads_source);
+  const std::vector<float> in = Normals(rng, 256);
+  const std::vector<float> before = MatMul(*backend, *weight, in, 1);
+  std::ranges::fill(matrix.data, uint8_t{0});
+  EXPECT_TRUE(SameBits(MatMul(*backend, *weight, in, 1), before));
+}
+
 TEST_P(ProductsTest, ShareOneInputAmongSeveralWeights) {
   const auto backend = Make(2);
   Rng rng(3);
@@ -140,11 +152,11 @@ TEST_P(ProductsTest, LookUpRowsExactly) {
   Rng rng(4);
   const int64_t columns = 256;
   const FileMatrix matrix = RandomMatrix(rng, GetParam().format, 9, columns);
-  const auto weight = matrix.LoadInto(*backend);
+  const auto table = backend->LoadTable({"table", matrix.format, matrix.rows, matrix.columns, 1, matrix.data});
   const std::vector<float> rows = matrix.Decode();
   const std::vector<int32_t> tokens = {8, 0, 3};
   std::vector<float> out(tokens.size() * static_cast<size_t>(columns));
-  backend->Embed(*weight, tokens, 2.0F, out.data());
+  backend->Embed(*table, tokens, 2.0F, out.data());
   for (size_t i = 0; i < out.size(); ++i) {
     const size_t row = static_cast<size_t>(tokens[i / static_cast<size_t>(columns)]);
     ASSERT_EQ(out[i], 2.0F * rows[row * static_cast<size_t>(columns) + i % static_cast<size_t>(columns)]);

@@ -40,9 +40,10 @@ class CpuBuffer : public Buffer {
   AlignedBytes bytes_;
 };
 
-const CpuWeight& Own(const Weight& weight) {
-  const auto* own = dynamic_cast<const CpuWeight*>(&weight);
-  if (own == nullptr) Fail(ErrorKind::kInternal, "a weight of another backend was given to backend cpu");
+template <typename Kind = CpuWeight>
+const Kind& Own(const Weight& weight) {
+  const auto* own = dynamic_cast<const Kind*>(&weight);
+  if (own == nullptr) Fail(ErrorKind::kInternal, "a weight of another backend or use was given to backend cpu");
   return *own;
 }
 
@@ -58,6 +59,9 @@ class CpuBackend : public Backend {
   std::unique_ptr<Weight> Load(const WeightSource& source) override {
     return std::make_unique<CpuWeight>(source, pool_, arena_);
   }
+  std::unique_ptr<Weight> LoadTable(const WeightSource& source) override {
+    return std::make_unique<cpu::CpuTable>(source);
+  }
   std::unique_ptr<Buffer> Allocate(size_t bytes) override { return std::make_unique<CpuBuffer>(bytes); }
   void Write(void* destination, const void* host, size_t bytes) override { std::memcpy(destination, host, bytes); }
   void Read(const void* source, void* host, size_t bytes) override { std::memcpy(host, source, bytes); }
@@ -65,7 +69,7 @@ class CpuBackend : public Backend {
   void Zero(void* destination, size_t bytes) override { std::memset(destination, 0, bytes); }
 
   void Embed(const Weight& table, std::span<const int32_t> tokens, float scale, float* out) override {
-    const CpuWeight& own = Own(table);
+    const auto& own = Own<cpu::CpuTable>(table);
     ForWork(static_cast<int64_t>(tokens.size()), own.columns, [&](int64_t t) {
       float* row = out + t * own.columns;
       own.DecodeRow(tokens[static_cast<size_t>(t)], row);

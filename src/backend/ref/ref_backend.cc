@@ -94,6 +94,7 @@ class RefBackend : public Backend {
   }
 
   std::unique_ptr<Weight> Load(const WeightSource& source) override { return std::make_unique<FileWeight>(source); }
+  std::unique_ptr<Weight> LoadTable(const WeightSource& source) override { return Load(source); }
   std::unique_ptr<Buffer> Allocate(size_t bytes) override { return std::make_unique<HostBuffer>(bytes); }
   void Write(void* destination, const void* host, size_t bytes) override { std::memcpy(destination, host, bytes); }
   void Read(const void* source, void* host, size_t bytes) override { std::memcpy(host, source, bytes); }
