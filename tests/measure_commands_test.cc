@@ -47,7 +47,7 @@ void ExpectOneLineError(const Outcome& outcome, int exit_code, const std::string
 
 struct KnownAnswer {
   std::string model, text;
-  double perplexity;  // models/README.md: two independent float32 implementations, 40 windows
+  double perplexity;  // models/README.md: in float32, by an implementation that is not this one; 40 windows
 };
 
 class KnownPerplexityTest : public ::testing::TestWithParam<KnownAnswer> {};
@@ -89,8 +89,9 @@ TEST(PerplexityCommandTest, PairedDifferenceIsTheRatioOfThePerplexities) {
   EXPECT_GT(base["kld_mean"].get<double>(), 0.0);
   EXPECT_LE(base["kld_median"].get<double>(), base["kld_p99"].get<double>());
   EXPECT_LE(base["kld_p99"].get<double>(), base["kld_max"].get<double>());
-  // Top-1 agreement of the pair on held-out prose is 0.68 (models/README.md); over 1020 positions its error is 0.015.
-  EXPECT_NEAR(base["top1_agree"].get<double>(), 0.68, 0.06);
+  // On all of the held-out prose the pair agrees at 0.68 of the positions (models/README.md). A share of 1020 positions
+  // scatters around that by sqrt(0.68 * 0.32 / 1020); four times that is one chance in 16,000.
+  EXPECT_NEAR(base["top1_agree"].get<double>(), 0.68, 4 * std::sqrt(0.68 * 0.32 / 1020));
 }
 
 TEST(PerplexityCommandTest, WindowLengthChangesWhatIsScored) {

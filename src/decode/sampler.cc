@@ -62,7 +62,8 @@ float Smallest(std::span<const float> logits) {
 // The tokens still in the draw, in their order. All filters keep the first so many by falling logit, so each is a Cut.
 class Pool {
  public:
-  Pool(std::span<const float> logits, const RowTop& top) : logits_(logits), top_(top.logit) {}
+  Pool(std::span<const float> logits, const RowTop& top)
+      : logits_(logits), top_(logits[static_cast<size_t>(top.token)]) {}
 
   std::span<const float> logits() const { return logits_; }
   float top() const { return top_; }

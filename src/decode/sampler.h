@@ -4,8 +4,8 @@
 #include <span>
 #include <vector>
 
+#include "backend/backend.h"
 #include "base/rng.h"
-#include "decode/row_top.h"
 #include "text/tokenizer.h"
 
 namespace assay {

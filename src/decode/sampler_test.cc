@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "decode/testing/top_of.h"
 
 namespace assay {
 namespace {

@@ -39,6 +39,11 @@ std::vector<float> FileMatrix::Decode() const {
   return values;
 }
 
+FileMatrix FileMatrix::Expert(int64_t expert) const {
+  const auto bytes = static_cast<int64_t>(data.size()) / experts;
+  return {format, rows, columns, 1, {data.begin() + expert * bytes, data.begin() + (expert + 1) * bytes}};
+}
+
 FileMatrix RandomMatrix(Rng& rng, Format format, int64_t rows, int64_t columns, int64_t experts) {
   const FormatTraits& traits = TraitsOf(format);
   const std::vector<float> values = Normals(rng, static_cast<size_t>(experts * rows * columns), 0.05);
@@ -202,8 +207,8 @@ std::vector<Allowance> ProductAllowances(const FileMatrix& matrix, std::span<con
       const double n = static_cast<double>(columns);
       const double of_codes = std::min(worst, kHalfSteps * std::sqrt(squares)) / 2;
       const double of_floats = (n + 8) * kRoundingUnit * products;
-      allowed.push_back(
-          {of_codes + of_floats, std::sqrt(squares / 12 + (n / 2 + 8) * kRoundingUnit * kRoundingUnit * variance)});
+      allowed.push_back({of_codes + of_floats, of_floats,
+                         std::sqrt(squares / 12 + (n / 2 + 8) * kRoundingUnit * kRoundingUnit * variance)});
     }
   }
   return allowed;

@@ -33,6 +33,7 @@ struct FileMatrix {
     return backend.Load({"weight", format, rows, columns, experts, data});
   }
   std::vector<float> Decode() const;
+  FileMatrix Expert(int64_t expert) const;
 };
 FileMatrix RandomMatrix(Rng& rng, Format format, int64_t rows, int64_t columns, int64_t experts = 1);
 
@@ -63,9 +64,9 @@ CodeSteps StepsOf(const FileMatrix& matrix, std::span<const float> x);
 // Empty for the other formats.
 std::vector<double> MinimaOf(const FileMatrix& matrix);
 
-// How far a value may be from the exact one, and the standard deviation of that.
+// How far a value may be from the exact one, of that by sums in float32 alone, and the standard deviation.
 struct Allowance {
-  double bound = 0.0, deviation = 0.0;
+  double bound = 0.0, floats = 0.0, deviation = 0.0;
 };
 
 // For each value of out[t][row]: how far a backend may be from the exact product. It may round activations to 8 bits in
