@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <limits>
 
 #include "base/half.h"
 #include "conformance/conformance.h"
@@ -334,6 +335,22 @@ TEST_P(OpsTest, MixtureOfExpertsWithTies) {
   const std::vector<float> exact = c.Run(*ref_, 0, c.tokens);
   // 256 and 64 products a sum; gate, up and down values of about 0.05 * sqrt(256) = 0.8 and their products.
   ExpectClose(found, exact, 4.0 * (256 + 64) * kEpsilon * Most(exact));
+}
+
+TEST_P(OpsTest, MixtureOfExpertsShowsRouterLogitsThatAreNotFinite) {
+  Rng rng(15);
+  const float values[] = {std::nanf(""), std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity()};
+  for (int place = 0; place < 8; ++place) {
+    for (const float value : values) {
+      MoeCase c(rng, Format::kF32, 8, 3, 3);
+      c.logits[static_cast<size_t>(8 + place)] = value;  // of the second token
+      for (Backend* backend : {backend_.get(), ref_.get()}) {
+        const std::vector<float> out = c.Run(*backend, 0, 3);
+        for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(std::isnan(out[i]), i / 256 == 1) << "value " << i;
+      }
+    }
+  }
 }
 
 TEST_P(OpsTest, MixtureOfExpertsHasTheSameBitsInEveryBatch) {
