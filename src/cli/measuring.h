@@ -3,6 +3,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "engine/loaded_model.h"
 #include "measure/perplexity.h"
@@ -20,6 +21,12 @@ struct Subject : LoadedModel {
   std::string path;  // as the user gave it
   ModelIdentity identity;
 };
+
+// Warns when so many tokens are more than the model was trained for.
+void WarnOfContext(std::string_view what, int tokens, const Model& model);
+
+// Warns of what CheckText() finds in a text that is about to be measured or continued.
+void WarnOfText(std::string_view text, const std::string& source);
 
 // On the text of a file. Sets the source and the progress of `options`; warns of windows that the text does not have
 // and of a context that the model was not trained for.

@@ -147,8 +147,8 @@ class Scorer {
   void Accumulate(const PositionScore& score, size_t position) {
     if (!score.finite || !score.base_finite) {
       Fail(ErrorKind::kInvalid,
-           "{}: the {} gives logits that are not finite in window {} at position {}; the file or a "
-           "kernel is broken: try --backend ref",
+           "{}: the {} gives logits that are not finite in window {} at position {}: with a cache in half precision "
+           "keys may have left its range, try --cache f32; if that fails alike, the file is damaged",
            source_, score.finite ? "base model" : "model", windows_, position);
     }
     nll_.Add(score.nll);

@@ -49,13 +49,13 @@ std::string ResultText(const Options& options, const PerplexityResult& result) {
   const auto line = [&](std::string_view label, const std::string& value) {
     text += fmt::format("  {:<24}{}\n", label, value);
   };
-  line("model", options.model);
-  line("text", options.text);
+  line("model", OneLine(options.model));
+  line("text", OneLine(options.text));
   line("tokens scored", fmt::format("{} in {} windows of {}", result.tokens_scored, result.windows, options.context));
   line("perplexity", fmt::format("{:.4f} ± {:.4f}", result.ppl, result.ppl_se));
   if (!result.base) return text;
   const BaseComparison& base = *result.base;
-  line("base", options.base);
+  line("base", OneLine(options.base));
   line("perplexity of the base", fmt::format("{:.4f} ± {:.4f}", base.ppl, base.ppl_se));
   line("difference, paired", fmt::format("{:+.3f} % ± {:.3f} %", base.delta_pct, base.delta_pct_se));
   line("KL divergence", DivergenceText(base));
