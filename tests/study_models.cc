@@ -13,17 +13,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class TemporaryFolder {
+class ModelFolder {
  public:
-  TemporaryFolder() : path_(fs::path(::testing::TempDir()) / ("assay-rungs-" + std::to_string(getpid()))) {
+  ModelFolder() : path_(fs::path(::testing::TempDir()) / ("assay-rungs-" + std::to_string(getpid()))) {
     fs::create_directories(path_);
   }
-  ~TemporaryFolder() {
+  ~ModelFolder() {
     std::error_code ignored;
     fs::remove_all(path_, ignored);
   }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ModelFolder(const ModelFolder&) = delete;
+  ModelFolder& operator=(const ModelFolder&) = delete;
 
   const fs::path& path() const { return path_; }
 
@@ -40,7 +40,7 @@ fs::path SourceFile(const StudyModel& model) {
 }  // namespace
 
 fs::path TemporaryPath(const std::string& name) {
-  static const TemporaryFolder folder;
+  static const ModelFolder folder;
   return folder.path() / name;
 }
 
