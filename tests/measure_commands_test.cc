@@ -113,10 +113,10 @@ TEST(PerplexityCommandTest, BackendsAgree) {
 
 TEST(PerplexityCommandTest, HumanOutputShowsEveryFigureWithItsError) {
   const Outcome outcome = RunAssay({"perplexity", "-m", BundledPath(kDraft), "-f", BundledPath("eval_prose.txt"), "-c",
-                                    "64", "--windows", "2", "--base", BundledPath(kDraft)});
+                                    "64", "--windows", "4", "--base", BundledPath(kDraft)});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(outcome.err, "");
-  EXPECT_THAT(outcome.out, HasSubstr("62 in 2 windows of 64"));
+  EXPECT_THAT(outcome.out, HasSubstr("124 in 4 windows of 64"));
   for (const std::string label : {"perplexity", "difference, paired", "KL divergence", "same likeliest token"}) {
     const size_t at = outcome.out.find("  " + label);
     ASSERT_NE(at, std::string::npos) << label;

@@ -154,10 +154,12 @@ CREATE TABLE verdict (
 )sql"};
 
 void RequireAssayDatabase(Database& database, const std::filesystem::path& path) {
-  const int64_t application = database.Pragma("application_id");
+  // Tables first: another process may make the database meanwhile, and its tables come with its name.
   Statement tables = database.Prepare("SELECT count(*) FROM sqlite_master");
   tables.Step();
-  const bool ours = application == kApplicationId || (application == 0 && tables.Integer(0) == 0);
+  const int64_t count = tables.Integer(0);
+  const int64_t application = database.Pragma("application_id");
+  const bool ours = application == kApplicationId || (application == 0 && count == 0);
   if (!ours) {
     Fail(ErrorKind::kBadFile, "{}: a database of another program; name an Assay database or a new file", path.string());
   }
