@@ -3,18 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+
+#include "base/error.h"
 
 namespace assay {
 namespace {
-
-// The probability that softmax gives the likeliest token.
-double TopProbability(std::span<const float> logits, Token best) {
-  const auto top = static_cast<double>(logits[static_cast<size_t>(best)]);
-  double sum = 0.0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - top);
-  return 1.0 / sum;
-}
 
 class ModelDrafter : public Drafter {
  public:
@@ -22,42 +15,57 @@ class ModelDrafter : public Drafter {
   ModelDrafter(Engine& engine, const ModelDrafterOptions& options)
       : options_(options),
         name_(engine.model().spec.name),
+        whose_("the draft model " + name_ + "'s"),
         session_(engine, {.context = options.context, .cache = options.cache, .rollback = options.max_draft + 1}) {}
 
   std::string description() const override { return "model " + name_; }
 
   void Prepare(std::span<const Token> prompt) override {
+    if (prompt.size() > static_cast<size_t>(session_.context())) {
+      Fail(ErrorKind::kUsage,
+           "the draft model {} holds a context of {} tokens, the prompt has {}: shorten the prompt, raise the context "
+           "(-c), or draft with another model or with n-grams",
+           name_, session_.context(), prompt.size());
+    }
     session_.Truncate(0);
+    full_ = false;
     // The last token is left for Propose(), which needs logits after it.
     session_.Forward(prompt.first(prompt.size() - 1), Logits::kNone);
   }
 
   Draft Propose(std::span<const Token> text, int count, const SamplingOptions& sampling, Rng& rng) override {
     Draft draft;
+    full_ = text.size() > static_cast<size_t>(session_.context());
+    if (full_) return draft;
     Follow(text);
-    const auto room = static_cast<size_t>(session_.context() - session_.position());
-    const std::span<const Token> news = text.subspan(static_cast<size_t>(session_.position()));
-    if (news.size() > room) return draft;
     // The text is certain; only the guesses may be undone.
+    const std::span<const Token> news = text.subspan(static_cast<size_t>(session_.position()));
     std::span<const float> logits = session_.Forward(news, Logits::kLast, Undo::kNever);
-    while (static_cast<int>(draft.tokens.size()) < count) {
-      std::vector<Candidate> distribution = Distribution(logits, sampling);
-      const bool greedy = sampling.temperature == 0.0F;
-      const Token token = greedy ? distribution.front().token : Draw(distribution, rng);
-      if (options_.min_probability > 0.0) {
-        const Token best = greedy ? token : distribution.front().token;
-        const double top = greedy ? TopProbability(logits, best) : distribution.front().probability;
-        if (top < options_.min_probability) break;
-      }
+    for (;;) {
+      const RowTop top = CheckedTops(logits, logits.size(), session_.position(), whose_).front();
+      Distribution distribution = SamplingDistribution(logits, top, sampling);
+      if (options_.min_probability > 0.0 &&
+          TopProbability(logits, top, distribution, sampling) < options_.min_probability)
+        break;
+      const Token token = distribution.Draw(rng);
       draft.tokens.push_back(token);
-      if (!greedy) draft.distributions.push_back(std::move(distribution));
+      if (sampling.temperature > 0.0F) draft.distributions.push_back(std::move(distribution));
       if (static_cast<int>(draft.tokens.size()) == count || session_.position() == session_.context()) break;
       logits = session_.Forward(std::span(&token, 1), Logits::kLast);
     }
     return draft;
   }
 
+  std::optional<int> full_at() const override { return full_ ? std::optional(session_.context()) : std::nullopt; }
+
  private:
+  // What the model itself gives its likeliest token: at the temperature, or plainly when drafting is greedy.
+  static double TopProbability(std::span<const float> logits, const RowTop& top, const Distribution& distribution,
+                               const SamplingOptions& sampling) {
+    if (sampling.temperature > 0.0F) return distribution.ProbabilityOf(top.token);
+    return SamplingDistribution(logits, top, {.temperature = 1.0F}).ProbabilityOf(top.token);
+  }
+
   // Drops the guesses that the text did not take. At least one token of the text is left to decode.
   void Follow(std::span<const Token> text) {
     const std::span<const Token> held = session_.tokens();
@@ -69,7 +77,9 @@ class ModelDrafter : public Drafter {
 
   ModelDrafterOptions options_;
   std::string name_;
+  std::string whose_;  // in messages
   Session session_;
+  bool full_ = false;
 };
 
 class NgramDrafter : public Drafter {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,7 +16,7 @@ struct Draft {
   std::vector<Token> tokens;
   // The distribution that each token was drawn from, which the rejection step needs. Empty for greedy drafts and for
   // drafters that just name a token (probability 1).
-  std::vector<std::vector<Candidate>> distributions;
+  std::vector<Distribution> distributions;
 };
 
 // What speculative decoding asks for guesses: a model, the text itself, one day another machine.
@@ -25,13 +26,18 @@ class Drafter {
 
   virtual std::string description() const = 0;
 
-  // Reads the prompt, so that the first Propose() is as quick as the later ones.
+  // Reads the prompt, so that the first Propose() is as quick as the later ones. Throws kUsage when the drafter cannot
+  // hold it.
   virtual void Prepare(std::span<const Token> prompt) = 0;
 
   // Up to `count` guesses at what follows `text`, which starts with the prompt; between calls it may lose guesses that
   // were refused and grow by what was taken. Fewer, even none, when the drafter is not sure. `sampling` is the
-  // target's; with a temperature the guesses are drawn with it, through `rng`.
+  // target's; with a temperature the guesses are drawn with it, through `rng`. Throws kInvalid, naming the drafter, for
+  // logits that are not finite.
   virtual Draft Propose(std::span<const Token> text, int count, const SamplingOptions& sampling, Rng& rng) = 0;
+
+  // Of a drafter that can hold no more text and so has stopped drafting: what it holds, in tokens.
+  virtual std::optional<int> full_at() const { return std::nullopt; }
 };
 
 struct ModelDrafterOptions {

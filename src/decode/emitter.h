@@ -1,7 +1,6 @@
 #pragma once
 
-#include <chrono>
-
+#include "base/clock.h"
 #include "decode/generate.h"
 
 namespace assay {
@@ -19,20 +18,18 @@ class Emitter {
   Generation Finish();
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   const GenerateOptions& options_;
   const Tokenizer& tokenizer_;
   const OnToken& on_token_;
   int context_;
   Generation result_;
-  Clock::time_point start_ = Clock::now();
+  Stopwatch watch_;  // since the start, then since the first token
 };
 
-// Throws kUsage for options or a prompt that cannot be generated from.
-void CheckGeneration(std::span<const Token> prompt, const GenerateOptions& options);
+// Throws kUsage for options or a prompt that cannot be generated from in a context of so many tokens.
+void CheckGeneration(std::span<const Token> prompt, const GenerateOptions& options, int context);
 
-// Throws kInvalid when logits [rows][vocab] hold no finite maximum in some row.
-void CheckFinite(std::span<const float> logits, int vocab, int position);
+// The token that follows `position` tokens. Throws kInvalid when a logit is not finite.
+Token ChooseToken(std::span<const float> logits, int position, const SamplingOptions& sampling, Rng& rng);
 
 }  // namespace assay

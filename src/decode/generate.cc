@@ -1,8 +1,5 @@
 #include "decode/generate.h"
 
-#include <algorithm>
-#include <cmath>
-
 #include "base/error.h"
 #include "decode/emitter.h"
 
@@ -15,10 +12,7 @@ double Generation::TokensPerSecond() const {
 
 bool Emitter::Emit(Token token, int decoded) {
   result_.tokens.push_back(token);
-  if (result_.tokens.size() == 1) {
-    result_.prompt_seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-    start_ = Clock::now();
-  }
+  if (result_.tokens.size() == 1) result_.prompt_seconds = watch_.Restart();
   if (on_token_ && !on_token_(token)) {
     result_.stop = StopReason::kCallback;
   } else if (!options_.ignore_end && tokenizer_.IsEndOfGeneration(token)) {
@@ -34,36 +28,35 @@ bool Emitter::Emit(Token token, int decoded) {
 }
 
 Generation Emitter::Finish() {
-  result_.decode_seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  result_.decode_seconds = watch_.Seconds();
   return std::move(result_);
 }
 
-void CheckGeneration(std::span<const Token> prompt, const GenerateOptions& options) {
+void CheckGeneration(std::span<const Token> prompt, const GenerateOptions& options, int context) {
   if (prompt.empty()) Fail(ErrorKind::kUsage, "the prompt is empty: there is nothing to continue");
+  if (prompt.size() > static_cast<size_t>(context)) {
+    Fail(ErrorKind::kUsage,
+         "the prompt has {} tokens, the model's context holds {}: raise it (-c) or shorten the prompt", prompt.size(),
+         context);
+  }
   if (options.max_tokens < 1)
     Fail(ErrorKind::kUsage, "{} tokens to generate: at least 1 is needed", options.max_tokens);
   CheckSampling(options.sampling);
 }
 
-void CheckFinite(std::span<const float> logits, int vocab, int position) {
-  for (size_t row = 0; row < logits.size(); row += static_cast<size_t>(vocab)) {
-    const std::span<const float> one = logits.subspan(row, static_cast<size_t>(vocab));
-    if (std::isnan(one.front()) || !std::isfinite(one[static_cast<size_t>(Greedy(one))])) {
-      Fail(ErrorKind::kInvalid, "the logits at token {} are not finite: the weights or the arithmetic are broken",
-           position);
-    }
-  }
+Token ChooseToken(std::span<const float> logits, int position, const SamplingOptions& sampling, Rng& rng) {
+  const RowTop top = CheckedTops(logits, logits.size(), position).front();
+  return SamplingDistribution(logits, top, sampling).Draw(rng);
 }
 
 Generation Generate(Session& session, std::span<const Token> prompt, const GenerateOptions& options,
                     const Tokenizer& tokenizer, const OnToken& on_token) {
-  CheckGeneration(prompt, options);
+  CheckGeneration(prompt, options, session.context() - session.position());
   Emitter emitter(options, tokenizer, on_token, session.context());
   Rng rng(options.seed);
   std::span<const float> logits = session.Forward(prompt, Logits::kLast);
   for (;;) {
-    CheckFinite(logits, static_cast<int>(logits.size()), session.position());
-    const Token token = Draw(Distribution(logits, options.sampling), rng);
+    const Token token = ChooseToken(logits, session.position(), options.sampling, rng);
     if (!emitter.Emit(token, session.position())) return emitter.Finish();
     logits = session.Forward(std::span(&token, 1), Logits::kLast);
   }

@@ -1,20 +1,111 @@
 #include "decode/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <numbers>
+#include <utility>
 
 #include "base/error.h"
 
 namespace assay {
 namespace {
 
-// Cuts the tail from the first candidate on that `keep` refuses; at least one candidate stays.
-template <typename Keep>
-void CutTail(std::vector<Candidate>& candidates, const Keep& keep) {
-  size_t count = 1;
-  while (count < candidates.size() && keep(candidates[count])) ++count;
-  candidates.resize(count);
+// A draw first finds its block, then its token.
+constexpr size_t kBlock = 256;
+
+// 2^x for x <= 0, and 0 below 2^-126. The error is that of the series, 0.3466^8 / 8! = 5.2e-9 of the value. In double,
+// because a float x of 100 would itself be off by 4e-6.
+inline double Exp2(double x) {
+  constexpr double kRound = 0x1.8p52;  // pushes the fraction out: the nearest integer stands in the low bits
+  const double clamped = x > -127.0 ? x : -127.0;
+  const double shifted = clamped + kRound;
+  const double t = (clamped - (shifted - kRound)) * std::numbers::ln2;
+  const double series =
+      1.0 +
+      t * (1.0 + t * (1.0 / 2 + t * (1.0 / 6 + t * (1.0 / 24 + t * (1.0 / 120 + t * (1.0 / 720 + t * (1.0 / 5040)))))));
+  const double value =
+      std::bit_cast<double>(std::bit_cast<uint64_t>(series) + (std::bit_cast<uint64_t>(shifted) << 52));
+  return x > -126.0 ? value : 0.0;
 }
+
+// exp((logit - top) / temperature).
+std::vector<float> Weights(std::span<const float> logits, float top, float temperature) {
+  const double scale = std::numbers::log2e / static_cast<double>(temperature);
+  std::vector<float> weights(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) {
+    weights[i] = static_cast<float>(Exp2((static_cast<double>(logits[i]) - static_cast<double>(top)) * scale));
+  }
+  return weights;
+}
+
+double Sum(std::span<const float> weights) {
+  double lanes[4] = {};
+  size_t i = 0;
+  for (; i + 4 <= weights.size(); i += 4) {
+    for (size_t lane = 0; lane < 4; ++lane) lanes[lane] += static_cast<double>(weights[i + lane]);
+  }
+  for (; i < weights.size(); ++i) lanes[0] += static_cast<double>(weights[i]);
+  return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+}
+
+// The tokens still in the draw, in their order. All filters keep the first so many by falling logit, so each is a Cut.
+class Pool {
+ public:
+  Pool(std::span<const float> logits, const RowTop& top) : logits_(logits), top_(top.logit) {}
+
+  std::span<const float> logits() const { return logits_; }
+  float top() const { return top_; }
+  std::vector<Token> TakeTokens() { return std::move(tokens_); }
+
+  // Keeps those above `logit`, and of its equals those up to place `last`.
+  void Cut(float logit, size_t last) {
+    std::vector<Token> tokens;
+    std::vector<float> kept;
+    for (size_t i = 0; i < logits_.size(); ++i) {
+      if (logits_[i] < logit || (logits_[i] == logit && i > last)) continue;
+      tokens.push_back(tokens_.empty() ? static_cast<Token>(i) : tokens_[i]);
+      kept.push_back(logits_[i]);
+    }
+    tokens_ = std::move(tokens);
+    kept_ = std::move(kept);
+    logits_ = kept_;
+  }
+
+  // Keeps the fewest likeliest whose measures reach `goal`: measures are added up in buckets of equal width, and only
+  // the bucket where the goal is reached is sorted.
+  template <typename Measure>
+  void CutWhereReached(double goal, const Measure& measure) {
+    constexpr size_t kBuckets = 2048;
+    const float bottom = *std::min_element(logits_.begin(), logits_.end());
+    const double range = static_cast<double>(top_) - static_cast<double>(bottom);
+    const double scale = range > 0.0 ? (kBuckets - 1) / range : 0.0;
+    const auto bucket_of = [&](float logit) {
+      return static_cast<size_t>((static_cast<double>(top_) - static_cast<double>(logit)) * scale);
+    };
+    std::vector<double> sums(kBuckets);
+    for (size_t i = 0; i < logits_.size(); ++i) sums[bucket_of(logits_[i])] += measure(i);
+    size_t bucket = 0;
+    double reached = 0.0;
+    while (bucket + 1 < kBuckets && reached + sums[bucket] < goal) reached += sums[bucket++];
+    std::vector<size_t> places;
+    for (size_t i = 0; i < logits_.size(); ++i) {
+      if (bucket_of(logits_[i]) == bucket) places.push_back(i);
+    }
+    std::stable_sort(places.begin(), places.end(), [&](size_t a, size_t b) { return logits_[a] > logits_[b]; });
+    for (const size_t place : places) {
+      reached += measure(place);
+      if (reached >= goal) return Cut(logits_[place], place);
+    }
+    // Rounding left the goal a sliver beyond the last bucket: all stay.
+  }
+
+ private:
+  std::span<const float> logits_;
+  float top_;
+  std::vector<Token> tokens_;  // empty: all
+  std::vector<float> kept_;
+};
 
 }  // namespace
 
@@ -27,55 +118,57 @@ void CheckSampling(const SamplingOptions& o) {
   if (!(o.min_p >= 0.0F && o.min_p <= 1.0F)) Fail(ErrorKind::kUsage, "--min-p {}: between 0 and 1", o.min_p);
 }
 
-Token Greedy(std::span<const float> logits) {
-  return static_cast<Token>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+Distribution::Distribution(std::vector<Token> tokens, std::vector<float> weights)
+    : tokens_(std::move(tokens)), weights_(std::move(weights)) {
+  for (size_t start = 0; start < weights_.size(); start += kBlock) {
+    block_sums_.push_back(Sum(std::span(weights_).subspan(start, std::min(kBlock, weights_.size() - start))));
+    total_ += block_sums_.back();
+  }
 }
 
-std::vector<Candidate> Distribution(std::span<const float> logits, const SamplingOptions& options) {
-  if (options.temperature == 0.0F) return {{Greedy(logits), 1.0}};
-  std::vector<Candidate> candidates(logits.size());
-  const double top = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
-  double total = 0.0;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const double scaled = (static_cast<double>(logits[i]) - top) / static_cast<double>(options.temperature);
-    candidates[i] = {static_cast<Token>(i), std::exp(scaled)};
-    total += candidates[i].probability;
+double Distribution::ProbabilityOf(Token token) const {
+  if (tokens_.empty()) return probability(static_cast<size_t>(token));
+  const auto found = std::lower_bound(tokens_.begin(), tokens_.end(), token);
+  if (found == tokens_.end() || *found != token) return 0.0;
+  return probability(static_cast<size_t>(found - tokens_.begin()));
+}
+
+Token Distribution::Draw(Rng& rng) const {
+  double left = rng.Uniform() * total_;
+  size_t block = 0;
+  while (block + 1 < block_sums_.size() && left >= block_sums_[block]) left -= block_sums_[block++];
+  const size_t end = std::min(weights_.size(), (block + 1) * kBlock);
+  size_t drawn = 0;  // the last token that can be drawn, should rounding leave a sliver beyond it
+  for (size_t i = block * kBlock; i < end; ++i) {
+    if (!(weights_[i] > 0.0F)) continue;
+    drawn = i;
+    left -= static_cast<double>(weights_[i]);
+    if (left < 0.0) break;
   }
-  const auto likelier = [](const Candidate& a, const Candidate& b) {
-    return a.probability > b.probability || (a.probability == b.probability && a.token < b.token);
-  };
-  if (options.top_k > 0 && static_cast<size_t>(options.top_k) < candidates.size()) {
-    const auto end = candidates.begin() + options.top_k;
-    std::partial_sort(candidates.begin(), end, candidates.end(), likelier);
-    candidates.erase(end, candidates.end());
-    total = 0.0;
-    for (const Candidate& c : candidates) total += c.probability;
-  } else {
-    std::sort(candidates.begin(), candidates.end(), likelier);
+  return token(drawn);
+}
+
+Distribution SamplingDistribution(std::span<const float> logits, const RowTop& top, const SamplingOptions& options) {
+  if (options.temperature == 0.0F) return Distribution::Certain(top.token);
+  Pool pool(logits, top);
+  if (options.top_k > 0 && static_cast<size_t>(options.top_k) < logits.size()) {
+    pool.CutWhereReached(options.top_k, [](size_t) { return 1.0; });
   }
   if (options.top_p < 1.0F) {
-    double mass = candidates.front().probability;
-    CutTail(candidates, [&](const Candidate& c) {
-      if (mass >= static_cast<double>(options.top_p) * total) return false;
-      mass += c.probability;
-      return true;
-    });
+    const std::vector<float> weights = Weights(pool.logits(), pool.top(), options.temperature);
+    pool.CutWhereReached(static_cast<double>(options.top_p) * Sum(weights),
+                         [&](size_t i) { return static_cast<double>(weights[i]); });
   }
-  const double least = static_cast<double>(options.min_p) * candidates.front().probability;
-  CutTail(candidates, [&](const Candidate& c) { return c.probability >= least; });
-  total = 0.0;
-  for (const Candidate& c : candidates) total += c.probability;
-  for (Candidate& c : candidates) c.probability /= total;
-  return candidates;
-}
-
-Token Draw(std::span<const Candidate> distribution, Rng& rng) {
-  double left = rng.Uniform();
-  for (const Candidate& c : distribution) {
-    left -= c.probability;
-    if (left < 0.0) return c.token;
+  if (options.min_p > 0.0F) {
+    // A share of the likeliest's probability is a distance from its logit.
+    const double least = static_cast<double>(top.logit) +
+                         static_cast<double>(options.temperature) * std::log(static_cast<double>(options.min_p));
+    auto floor = static_cast<float>(least);
+    if (static_cast<double>(floor) < least) floor = std::nextafter(floor, top.logit);
+    pool.Cut(floor, logits.size());
   }
-  return distribution.back().token;  // rounding left a sliver beyond the last
+  std::vector<float> weights = Weights(pool.logits(), pool.top(), options.temperature);
+  return {pool.TakeTokens(), std::move(weights)};
 }
 
 }  // namespace assay

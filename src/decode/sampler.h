@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "decode/row_top.h"
 #include "text/tokenizer.h"
 
 namespace assay {
@@ -19,20 +20,31 @@ struct SamplingOptions {
 // Throws kUsage for values out of range.
 void CheckSampling(const SamplingOptions& options);
 
-struct Candidate {
-  Token token;
-  double probability;
+// Probabilities of tokens, in the tokens' order: that of the vocabulary needs no sorting.
+class Distribution {
+ public:
+  // The probabilities are the weights over their sum. `tokens` rise; none: the weights are those of tokens 0, 1, ...
+  Distribution(std::vector<Token> tokens, std::vector<float> weights);
+  static Distribution Certain(Token token) { return {{token}, {1.0F}}; }
+
+  size_t size() const { return weights_.size(); }
+  Token token(size_t i) const { return tokens_.empty() ? static_cast<Token>(i) : tokens_[i]; }
+  double probability(size_t i) const { return static_cast<double>(weights_[i]) / total_; }
+  double ProbabilityOf(Token token) const;  // 0 for tokens that it does not hold
+
+  Token Draw(Rng& rng) const;
+
+ private:
+  std::vector<Token> tokens_;
+  std::vector<float> weights_;
+  std::vector<double> block_sums_;  // of kBlock weights each
+  double total_ = 0.0;
 };
 
-// The most likely token; the lowest of equals.
-Token Greedy(std::span<const float> logits);
-
 // The distribution that a sampler draws from: softmax at the temperature, then top-k, top-p (nucleus, Holtzman et al.
-// 2020), min-p (Nguyen et al. 2024), each on what the one before left, and renormalised once. Sorted by falling
-// probability, then by token. Greedy options give one candidate of probability 1.
-std::vector<Candidate> Distribution(std::span<const float> logits, const SamplingOptions& options);
-
-// Draws from a distribution whose probabilities sum to 1 (up to rounding).
-Token Draw(std::span<const Candidate> distribution, Rng& rng);
+// 2020), min-p (Nguyen et al. 2024), each on what the one before left, and renormalised once. Of equal logits the lower
+// token is the likelier one. Greedy options leave one token. `top` is the row's; all logits must be finite. Within
+// 2e-7 of the softmax, relatively; what is 2^126 times less likely than the likeliest is never drawn.
+Distribution SamplingDistribution(std::span<const float> logits, const RowTop& top, const SamplingOptions& options);
 
 }  // namespace assay

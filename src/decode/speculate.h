@@ -1,10 +1,10 @@
 #pragma once
 
-#include <optional>
 #include <vector>
 
 #include "decode/drafter.h"
 #include "decode/generate.h"
+#include "decode/round.h"
 
 namespace assay {
 
@@ -15,21 +15,13 @@ struct SpeculationOptions {
   bool adaptive = false;  // choose the length of each round instead, up to draft_length
 };
 
-// One round: the guesses made and taken, and what it took. Rounds without guesses are plain steps.
-struct SpeculationRound {
-  int drafted = 0;
-  int accepted = 0;
-  double draft_seconds = 0.0;
-  double verify_seconds = 0.0;
-};
-
 // The rollback that a target session needs.
 inline int RollbackFor(const SpeculationOptions& options) { return options.draft_length + 1; }
 
 // Generate() with the help of a drafter. Greedy: the very tokens that Generate() gives, since a batch's logits are the
 // same bits as those of its tokens one by one. With a temperature: the same distribution (decode/verify.h). `target`
-// needs RollbackFor(speculation). Rounds are appended to `rounds`. Throws as Generate() does, and kUsage for a draft
-// length out of range.
+// needs RollbackFor(speculation). Rounds are appended to `rounds`; their parts sum to the decode_seconds. Throws as
+// Generate() does, and kUsage for a draft length out of range.
 Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<const Token> prompt,
                                  const GenerateOptions& options, const SpeculationOptions& speculation,
                                  const Tokenizer& tokenizer, const OnToken& on_token,

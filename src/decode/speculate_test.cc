@@ -2,11 +2,15 @@
 
 #include "decode/speculate.h"
 
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
+#include <map>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -17,10 +21,25 @@ namespace {
 const std::filesystem::path kModels = std::filesystem::path(ASSAY_SOURCE_DIR) / "models";
 
 struct Loaded {
-  explicit Loaded(const char* file, Backend& backend) : model(Model::Open(kModels / file)), engine(*model, backend) {}
+  Loaded(const std::filesystem::path& file, Backend& backend)
+      : model(Model::Open(kModels / file)), engine(*model, backend) {}
   std::unique_ptr<Model> model;
   Engine engine;
 };
+
+// A copy of the bundled draft model whose logits of one token are not finite: it shares its embedding with its output.
+std::filesystem::path BrokenDraft(Token token, uint16_t half) {
+  std::string bytes = ReadFile(kModels / "tiny-qwen35-draft.gguf");
+  const std::span<const uint8_t> view(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  const GgufFile file = GgufFile::Parse(view, "draft");
+  const GgufTensor& embedding = *file.FindTensor("token_embd.weight");
+  const size_t row = embedding.data.size() / embedding.rows();
+  const auto offset = static_cast<size_t>(embedding.data.data() - view.data()) + row * static_cast<size_t>(token);
+  std::memcpy(bytes.data() + offset, &half, sizeof(half));
+  const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "assay-broken-draft.gguf";
+  std::ofstream(path, std::ios::binary) << bytes;
+  return path;
+}
 
 class SpeculateTest : public testing::Test {
  protected:
@@ -84,7 +103,7 @@ TEST_F(SpeculateTest, AcceptanceEqualsThatOfARecomputationFromScratch) {
       Speculative(*drafter, prompt, {.max_tokens = kTokens, .ignore_end = true}, {.draft_length = kLength});
   const auto greedy = [](Engine& engine, std::span<const Token> text) {
     Session session(engine, {.context = 512});
-    return Greedy(session.Forward(text, Logits::kLast));
+    return TopOf(session.Forward(text, Logits::kLast)).token;
   };
   std::vector<Token> text = prompt;
   text.push_back(greedy(target_.engine, text));
@@ -118,11 +137,148 @@ TEST_F(SpeculateTest, EndsAtTheContextsLimitAsTheTargetAloneDoes) {
   }
 }
 
-TEST_F(SpeculateTest, ADraftModelWithASmallerContextStopsHelpingNotWorking) {
+TEST_F(SpeculateTest, ADraftModelWithASmallerContextStopsHelpingNotWorkingAndSaysSo) {
   const std::vector<Token> prompt = Prompt("eval_prose.txt", 500, 200);
-  const auto drafter = MakeModelDrafter(draft_.engine, {.context = static_cast<int>(prompt.size()) + 10});
+  const int holds = static_cast<int>(prompt.size()) + 10;
+  const auto drafter = MakeModelDrafter(draft_.engine, {.context = holds});
   const GenerateOptions options{.max_tokens = 40, .ignore_end = true};
+  EXPECT_EQ(Speculative(*drafter, prompt, {.max_tokens = 5, .ignore_end = true}, {}).tokens.size(), 5U);
+  EXPECT_EQ(drafter->full_at(), std::nullopt);
   EXPECT_EQ(Speculative(*drafter, prompt, options, {.draft_length = 4}).tokens, Plain(prompt, options).tokens);
+  EXPECT_EQ(drafter->full_at(), holds);
+}
+
+TEST_F(SpeculateTest, APromptThatDoesNotFitIsRefusedByWhoCannotHoldIt) {
+  const std::vector<Token> prompt = Prompt("eval_prose.txt", 500, 200);
+  const auto said = [&](const auto& action) -> std::string {
+    try {
+      action();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kUsage);
+      return error.what();
+    }
+    return "nothing";
+  };
+  const auto drafter = MakeModelDrafter(draft_.engine, {.context = 8});
+  EXPECT_THAT(said([&] { Speculative(*drafter, prompt, {}, {}); }),
+              testing::AllOf(testing::HasSubstr("the draft model"), testing::HasSubstr("8 tokens")));
+  const auto ngrams = MakeNgramDrafter();
+  for (const std::string& message :
+       {said([&] { Plain(prompt, {}, 8); }), said([&] { Speculative(*ngrams, prompt, {}, {}, 8); })}) {
+    EXPECT_THAT(message, testing::AllOf(testing::HasSubstr("the model's context holds 8"), testing::HasSubstr("-c")));
+  }
+}
+
+// Else a NaN takes or refuses guesses whatever the target thinks of them.
+TEST_F(SpeculateTest, ADraftWhoseLogitsAreNotFiniteIsAnErrorThatNamesIt) {
+  constexpr uint16_t kNan = 0x7E00;
+  constexpr uint16_t kInfinity = 0x7C00;
+  const std::vector<Token> prompt = Prompt("eval_prose.txt", 500, 200);
+  for (const Token token : {0, 2000, 4095}) {
+    for (const uint16_t bad : {kNan, kInfinity}) {
+      Loaded broken(BrokenDraft(token, bad), *backend_);
+      const auto drafter = MakeModelDrafter(broken.engine, {});
+      for (const float temperature : {0.0F, 0.8F}) {
+        try {
+          Speculative(*drafter, prompt, {.max_tokens = 8, .sampling = {.temperature = temperature}}, {});
+          FAIL() << "a logit of token " << token << " is not finite";
+        } catch (const Error& error) {
+          EXPECT_EQ(error.kind(), ErrorKind::kInvalid);
+          EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("the draft model"),
+                                                   testing::HasSubstr(fmt::format("at token {}", prompt.size() + 1))));
+        }
+      }
+    }
+  }
+}
+
+TEST_F(SpeculateTest, ATargetWhoseLogitsAreNotFiniteIsAnError) {
+  const std::vector<Token> prompt = Prompt("eval_prose.txt", 500, 200);
+  for (const Token token : {0, 2000, 4095}) {
+    Loaded broken(BrokenDraft(token, 0x7E00), *backend_);
+    for (const float temperature : {0.0F, 0.8F}) {
+      const GenerateOptions options{.max_tokens = 8, .sampling = {.temperature = temperature}};
+      Session plain(broken.engine, {.context = 512});
+      EXPECT_THROW(Generate(plain, prompt, options, tokenizer(), {}), Error);
+      Session session(broken.engine, {.context = 512, .rollback = 5});
+      session.Forward(std::span(prompt).first(10), Logits::kNone);
+      Stopwatch watch;
+      SpeculationRound round;
+      Rng rng(1);
+      EXPECT_THROW(VerifyRound(session, prompt[10], {{prompt[11]}, {}}, options.sampling, rng, watch, round), Error);
+    }
+  }
+}
+
+// Many seeds of three tokens each: the second and third come from rounds, and their frequencies must be the target's.
+TEST_F(SpeculateTest, SamplingWithADraftHasTheTargetsDistribution) {
+  constexpr int kTexts = 800;
+  const std::vector<Token> prompt = Prompt("eval_prose.txt", 500, 20);
+  const SamplingOptions sampling{.temperature = 0.9F, .top_k = 3};
+  std::map<std::vector<Token>, double> expected;
+  const auto continued = [&](const std::vector<Token>& text) {
+    Session session(target_.engine, {.context = 128});
+    const std::span<const float> logits = session.Forward(text, Logits::kLast);
+    return SamplingDistribution(logits, TopOf(logits), sampling);
+  };
+  const auto expand = [&](const auto& self, const std::vector<Token>& tokens, double probability) -> void {
+    if (tokens.size() == 3) {
+      expected[tokens] = probability * kTexts;
+      return;
+    }
+    std::vector<Token> text = prompt;
+    text.insert(text.end(), tokens.begin(), tokens.end());
+    const Distribution next = continued(text);
+    for (size_t i = 0; i < next.size(); ++i) {
+      std::vector<Token> longer = tokens;
+      longer.push_back(next.token(i));
+      self(self, longer, probability * next.probability(i));
+    }
+  };
+  expand(expand, {}, 1.0);
+  const auto drafter = MakeModelDrafter(draft_.engine, {.context = 128});
+  const SpeculationOptions speculation{.draft_length = 2};
+  Session session(target_.engine, {.context = 128, .rollback = RollbackFor(speculation)});
+  std::map<std::vector<Token>, int> counts;
+  rounds_.clear();
+  for (int seed = 0; seed < kTexts; ++seed) {
+    session.Truncate(0);
+    const GenerateOptions options{
+        .max_tokens = 3, .sampling = sampling, .seed = static_cast<uint64_t>(seed), .ignore_end = true};
+    ++counts[GenerateSpeculatively(session, *drafter, prompt, options, speculation, tokenizer(), {}, rounds_).tokens];
+  }
+  int accepted = 0;
+  int drafted = 0;
+  for (const SpeculationRound& round : rounds_) {
+    accepted += round.accepted;
+    drafted += round.drafted;
+  }
+  EXPECT_GT(accepted, 0);
+  EXPECT_LT(accepted, drafted);
+  // Rare texts are taken together, so that each cell is large enough for chi-squared.
+  double chi_squared = 0.0, rare_expected = 0.0, rare_found = 0.0;
+  int cells = 0;
+  const auto add = [&](double found, double wanted) {
+    chi_squared += (found - wanted) * (found - wanted) / wanted;
+    ++cells;
+  };
+  for (const auto& [tokens, count] : counts) EXPECT_TRUE(expected.contains(tokens));
+  for (const auto& [tokens, wanted] : expected) {
+    const auto found = counts.find(tokens);
+    const double count = found == counts.end() ? 0.0 : found->second;
+    if (wanted >= 10.0) {
+      add(count, wanted);
+    } else {
+      rare_expected += wanted;
+      rare_found += count;
+    }
+  }
+  if (rare_expected >= 10.0) add(rare_found, rare_expected);
+  // The 1% point by Wilson and Hilferty.
+  const double degrees = cells - 1;
+  const double point = degrees * std::pow(1.0 - 2.0 / (9.0 * degrees) + 2.326 * std::sqrt(2.0 / (9.0 * degrees)), 3);
+  EXPECT_GT(cells, 8);
+  EXPECT_LT(chi_squared, point) << cells << " cells";
 }
 
 TEST_F(SpeculateTest, SamplingIsReproducibleAndStopsWhenToldTo) {
@@ -140,6 +296,23 @@ TEST_F(SpeculateTest, SamplingIsReproducibleAndStopsWhenToldTo) {
       rounds_);
   EXPECT_EQ(stopped.tokens.size(), 7U);
   EXPECT_EQ(stopped.stop, StopReason::kCallback);
+}
+
+// Guards and figures divide the time of a text by the parts of its rounds.
+TEST_F(SpeculateTest, ThePartsOfAllRoundsAreTheTimeOfTheText) {
+  const std::vector<Token> prompt = Prompt("eval_prose.txt", 500, 200);
+  const auto drafter = MakeModelDrafter(draft_.engine, {});
+  for (const bool adaptive : {false, true}) {
+    const Generation text = Speculative(*drafter, prompt, {.max_tokens = 60, .ignore_end = true},
+                                        {.draft_length = 4, .adaptive = adaptive});
+    double sum = 0.0;
+    for (const SpeculationRound& round : rounds_) {
+      sum += round.draft_seconds + round.TargetSeconds() + round.other_seconds;
+      EXPECT_GT(round.verify_seconds, 0.0);
+      EXPECT_GT(round.sample_seconds, 0.0);
+    }
+    EXPECT_NEAR(sum, text.decode_seconds, 0.02 * text.decode_seconds) << "adaptive: " << adaptive;
+  }
 }
 
 // What could be undone costs more: plain steps must cost what they cost without speculation, or `-k auto` would lose.

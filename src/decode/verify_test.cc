@@ -2,18 +2,21 @@
 
 #include "decode/verify.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 
 namespace assay {
 namespace {
 
 constexpr int kVocab = 8;
 constexpr int kDraws = 100000;
-constexpr double kChiSquared7At1Percent = 18.475;
+// The 1% points for 1 to 7 degrees of freedom.
+constexpr double kChiSquaredAt1Percent[] = {0.0, 6.635, 9.210, 11.345, 13.277, 15.086, 16.812, 18.475};
 
 const SamplingOptions kSampling{.temperature = 1.0F};
 
@@ -24,44 +27,55 @@ std::vector<float> Logits(uint64_t seed) {
   return logits;
 }
 
-double ChiSquared(const std::vector<int>& counts, const std::vector<float>& logits) {
-  double total = 0.0;
-  for (const int count : counts) total += count;
-  double sum = 0.0;
-  for (const Candidate& c : Distribution(logits, kSampling)) {
-    const double expected = c.probability * total;
-    const double off = counts[static_cast<size_t>(c.token)] - expected;
-    sum += off * off / expected;
-  }
-  return sum;
+Distribution Sampled(std::span<const float> logits, const SamplingOptions& sampling) {
+  return SamplingDistribution(logits, TopOf(logits), sampling);
 }
 
-using VerifyFunction = std::function<Verification(std::span<const float>, const Draft&, const SamplingOptions&, Rng&)>;
+// Chi-squared over its 1% point; infinite when a token came that cannot.
+double Misfit(const std::vector<int>& counts, uint64_t seed, const SamplingOptions& sampling) {
+  const Distribution d = Sampled(Logits(seed), sampling);
+  double total = 0.0;
+  double sum = 0.0;
+  for (const int count : counts) total += count;
+  for (Token token = 0; token < kVocab; ++token) {
+    const double expected = d.ProbabilityOf(token) * total;
+    const double off = counts[static_cast<size_t>(token)] - expected;
+    if (expected == 0.0 && off > 0.0) return std::numeric_limits<double>::infinity();
+    if (expected > 0.0) sum += off * off / expected;
+  }
+  return sum / kChiSquaredAt1Percent[d.size() - 1];
+}
+
+using VerifyFunction = std::function<Verification(std::span<const float>, std::span<const RowTop>, const Draft&,
+                                                  const SamplingOptions&, Rng&)>;
 
 // Two guesses drawn from q, judged by rows p0, p1, p2; what comes out first, and second where there is a second.
 struct Outcome {
   std::vector<int> first = std::vector<int>(kVocab), second = std::vector<int>(kVocab);
 };
 
-Outcome RunDrafts(const VerifyFunction& verify, bool point_mass) {
+enum class Guesses { kDrawn, kNamed };
+
+Outcome RunDrafts(const VerifyFunction& verify, Guesses guesses, const SamplingOptions& sampling = kSampling) {
   std::vector<float> rows;
   for (const uint64_t seed : {11U, 12U, 13U}) {
     const std::vector<float> row = Logits(seed);
     rows.insert(rows.end(), row.begin(), row.end());
   }
-  const std::vector<Candidate> q0 = Distribution(Logits(21), kSampling);
-  const std::vector<Candidate> q1 = Distribution(Logits(22), kSampling);
+  const std::vector<RowTop> tops = CheckedTops(rows, kVocab, 0);
+  const Distribution q0 = Sampled(Logits(21), sampling);
+  const Distribution q1 = Sampled(Logits(22), sampling);
   Rng rng(5);
   Outcome outcome;
   for (int i = 0; i < kDraws; ++i) {
     Draft draft;
-    if (point_mass) {
+    if (guesses == Guesses::kNamed) {
       draft.tokens = {3, 1};  // what a table of n-grams would name
     } else {
-      draft.tokens = {Draw(q0, rng), Draw(q1, rng)};
+      draft.tokens = {q0.Draw(rng), q1.Draw(rng)};
       draft.distributions = {q0, q1};
     }
-    const Verification verification = verify(rows, draft, kSampling, rng);
+    const Verification verification = verify(rows, tops, draft, sampling, rng);
     const auto token = [&](int n) {
       return static_cast<size_t>(n < verification.accepted ? draft.tokens[static_cast<size_t>(n)] : verification.next);
     };
@@ -71,45 +85,65 @@ Outcome RunDrafts(const VerifyFunction& verify, bool point_mass) {
   return outcome;
 }
 
-TEST(Verify, GuessesDrawnFromADraftModelLeaveTheTargetsDistribution) {
-  const Outcome outcome = RunDrafts(Verify, false);
-  EXPECT_LT(ChiSquared(outcome.first, Logits(11)), kChiSquared7At1Percent);
-  EXPECT_LT(ChiSquared(outcome.second, Logits(12)), kChiSquared7At1Percent);
-}
-
-TEST(Verify, NamedGuessesLeaveTheTargetsDistribution) {
-  const Outcome outcome = RunDrafts(Verify, true);
-  EXPECT_LT(ChiSquared(outcome.first, Logits(11)), kChiSquared7At1Percent);
-  EXPECT_LT(ChiSquared(outcome.second, Logits(12)), kChiSquared7At1Percent);
+TEST(Verify, LeavesTheTargetsDistribution) {
+  // The filters make the supports of target and draft unequal.
+  const SamplingOptions all[] = {kSampling,
+                                 {.temperature = 1.0F, .top_k = 4},
+                                 {.temperature = 1.0F, .top_p = 0.8F},
+                                 {.temperature = 0.7F, .min_p = 0.2F},
+                                 {.temperature = 1.5F, .top_k = 6, .top_p = 0.9F, .min_p = 0.05F}};
+  for (const SamplingOptions& sampling : all) {
+    SCOPED_TRACE(fmt::format("top-k {}, top-p {}, min-p {}", sampling.top_k, sampling.top_p, sampling.min_p));
+    for (const Guesses guesses : {Guesses::kDrawn, Guesses::kNamed}) {
+      const Outcome outcome = RunDrafts(Verify, guesses, sampling);
+      EXPECT_LT(Misfit(outcome.first, 11, sampling), 1.0);
+      EXPECT_LT(Misfit(outcome.second, 12, sampling), 1.0);
+    }
+  }
 }
 
 // Two mistakes: drawing the replacement from p instead of from what q left over, and taking a guess unjudged.
 TEST(Verify, TheTestCatchesARejectionStepThatIsBrokenOnPurpose) {
-  const VerifyFunction replaces_from_p = [](std::span<const float> logits, const Draft& draft,
-                                            const SamplingOptions& sampling, Rng& rng) {
-    Verification verification = Verify(logits, draft, sampling, rng);
+  const VerifyFunction replaces_from_p = [](std::span<const float> logits, std::span<const RowTop> tops,
+                                            const Draft& draft, const SamplingOptions& sampling, Rng& rng) {
+    Verification verification = Verify(logits, tops, draft, sampling, rng);
     if (verification.accepted < static_cast<int>(draft.tokens.size())) {
       const size_t row = static_cast<size_t>(verification.accepted) * kVocab;
-      verification.next = Draw(Distribution(logits.subspan(row, kVocab), sampling), rng);
+      verification.next = Sampled(logits.subspan(row, kVocab), sampling).Draw(rng);
     }
     return verification;
   };
-  EXPECT_GT(ChiSquared(RunDrafts(replaces_from_p, false).first, Logits(11)), 10 * kChiSquared7At1Percent);
-  const VerifyFunction never_refuses = [](std::span<const float> logits, const Draft& draft,
-                                          const SamplingOptions& sampling, Rng& rng) {
-    Verification verification = Verify(logits, draft, sampling, rng);
+  EXPECT_GT(Misfit(RunDrafts(replaces_from_p, Guesses::kDrawn).first, 11, kSampling), 10.0);
+  const VerifyFunction never_refuses = [](std::span<const float> logits, std::span<const RowTop> tops,
+                                          const Draft& draft, const SamplingOptions& sampling, Rng& rng) {
+    Verification verification = Verify(logits, tops, draft, sampling, rng);
     verification.accepted = std::max(verification.accepted, 1);
     return verification;
   };
-  EXPECT_GT(ChiSquared(RunDrafts(never_refuses, false).first, Logits(11)), 10 * kChiSquared7At1Percent);
+  EXPECT_GT(Misfit(RunDrafts(never_refuses, Guesses::kDrawn).first, 11, kSampling), 10.0);
+}
+
+TEST(Verify, AProbabilityThatIsNotANumberRefusesTheGuess) {
+  const std::vector<float> rows(size_t{2} * kVocab, 0.0F);
+  const std::vector<RowTop> tops = CheckedTops(rows, kVocab, 0);
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  const Draft draft{{3}, {Distribution({}, std::vector<float>(kVocab, kNan))}};
+  std::vector<int> counts(kVocab);
+  Rng rng(1);
+  for (int i = 0; i < 1000; ++i) {
+    const Verification verification = Verify(rows, tops, draft, kSampling, rng);
+    EXPECT_EQ(verification.accepted, 0);
+    ++counts[static_cast<size_t>(verification.next)];
+  }
+  EXPECT_GT(*std::min_element(counts.begin(), counts.end()), 50);  // the target's own tokens, each about 125 times
 }
 
 TEST(Verify, GreedyTakesTheLongestPrefixOfTheTargetsOwnChoices) {
   const std::vector<float> rows = {0, 9, 0, 0, /**/ 9, 0, 0, 0, /**/ 0, 0, 9, 0, /**/ 0, 0, 0, 9};
   Rng rng(1);
   const auto judge = [&](std::vector<Token> guesses) {
-    const size_t used = (guesses.size() + 1) * 4;
-    return Verify(std::span(rows).first(used), {std::move(guesses), {}}, {}, rng);
+    const std::span<const float> used = std::span(rows).first((guesses.size() + 1) * 4);
+    return Verify(used, CheckedTops(used, 4, 0), {std::move(guesses), {}}, {}, rng);
   };
   Verification v = judge({1, 0, 2});
   EXPECT_EQ(v.accepted, 3);

@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -118,6 +119,7 @@ int Run(const Options& options) {
                                                                 speculation, tokenizer, stream, rounds)
                                         : Generate(session, prompt, options.generate, tokenizer, stream);
   const Totals totals = Sum(rounds);
+  const std::optional<int> full_at = speculative ? drafter->full_at() : std::nullopt;
   if (options.common.json) {
     Json json = {{"text", tokenizer.Decode(result.tokens, /*special=*/false)},
                  {"tokens", result.tokens},
@@ -134,9 +136,16 @@ int Run(const Options& options) {
                              {"accepted", totals.accepted}};
     }
     PrintJson(json);
-    return 0;
+  } else {
+    PrintText("\n");
   }
-  PrintText("\n");
+  if (full_at) {
+    spdlog::warn(
+        "the draft's context holds {} tokens: from there on the text was decoded without it; a longer one (-c), or a "
+        "draft that was made for more, would go on",
+        *full_at);
+  }
+  if (options.common.json) return 0;
   spdlog::info("{} tokens of prompt, first token after {:.2f} s; {} tokens at {:.1f} tok/s; {}; {}", prompt.size(),
                result.prompt_seconds, result.tokens.size(), result.TokensPerSecond(), StopName(result.stop),
                backend->description());
