@@ -50,16 +50,17 @@ function(assay_library name)
   endif()
 endfunction()
 
-# assay_test(NAME SOURCES a_test.cc ... DEPS lib ... [UNIT]): a GoogleTest program. Tests find committed data below
+# assay_test(NAME SOURCES a_test.cc ... DEPS lib ... [UNIT] [NIGHTLY]): a GoogleTest program. Tests find committed data below
 # ASSAY_SOURCE_DIR. The program is one ctest; its cases are counted from the XML that it writes (tools/test_summary.py).
 # It is labelled "unit" below src/ or when UNIT says so, and then also run under the sanitizers, which build the target
-# unit_tests alone; elsewhere it is labelled "integration".
+# unit_tests alone; elsewhere it is labelled "integration". NIGHTLY: its cases named DISABLED_*, which take hours, are a ctest of their
+# own, NAME_nightly, which runs in the configuration "nightly" alone (`./run nightly`).
 add_custom_target(unit_tests)
 function(assay_test name)
   if(NOT ASSAY_TESTS)
     return()
   endif()
-  cmake_parse_arguments(ARG "UNIT" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "UNIT;NIGHTLY" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE assay_flags base ${ARG_DEPS} GTest::gtest_main GTest::gmock)
   assay_light(${name})
@@ -72,5 +73,11 @@ function(assay_test name)
     add_dependencies(unit_tests ${name})
   else()
     set_tests_properties(${name} PROPERTIES LABELS integration TIMEOUT 900)
+  endif()
+  if(ARG_NIGHTLY)
+    add_test(NAME ${name}_nightly CONFIGURATIONS nightly
+      COMMAND ${name} --gtest_brief=1 --gtest_also_run_disabled_tests --gtest_filter=*.DISABLED_*
+        --gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${name}_nightly.xml)
+    set_tests_properties(${name}_nightly PROPERTIES LABELS nightly TIMEOUT 86400)
   endif()
 endfunction()

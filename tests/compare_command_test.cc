@@ -20,8 +20,8 @@ using ::testing::HasSubstr;
 const StudyModel kGemma = {"tiny-gemma3", ""};
 
 std::vector<std::string> Compare(const std::string& a, const std::string& b) {
-  return {"compare", a,    b,    "--text", BundledPath("eval_prose.txt"), "--windows", "2", "-c", "256",
-          "-p",      "16", "-n", "4"};
+  return {"compare", a,   b,    "--text", BundledPath("eval_prose.txt"), "--windows", "8", "-c", "64", "-p", "16",
+          "-n",      "4", "-r", "5"};
 }
 
 std::string Legacy() { return RungFile(kGemma, Rung::kQ4_0).string(); }
@@ -30,7 +30,8 @@ std::string Mixed() { return RungFile(kGemma, Rung::kQ4_K_M).string(); }
 json RunJson(std::vector<std::string> arguments) {
   arguments.emplace_back("--json");
   const Outcome outcome = RunAssay(arguments);
-  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  // A busy machine may scatter so much that a guard refuses the speeds; the document is whole all the same.
+  EXPECT_TRUE(outcome.exit_code == 0 || outcome.exit_code == 4) << outcome.err;
   json document = json::parse(outcome.out, nullptr, false);
   EXPECT_FALSE(document.is_discarded()) << outcome.out;
   EXPECT_EQ(document["schema"], 1);
@@ -50,30 +51,36 @@ TEST(CompareCommandTest, AllThatIsMeasuredIsInTheDocument) {
   EXPECT_EQ(result["b"]["file"], "tiny-gemma3-Q4_K_M.gguf");
   // Mostly blocks of 4.5 bits a weight in both, the embedding at Q6_K.
   for (const char* model : {"a", "b"}) EXPECT_NEAR(result[model]["bits_per_weight"].get<double>(), 5.0, 0.5);
-  EXPECT_EQ(result["tokens_scored"], 2 * 127);
-  ASSERT_EQ(result["tests"].size(), 4U);
+  EXPECT_EQ(result["tokens_scored"], 8 * 31);
+  ASSERT_EQ(result["tests"].size(), 6U) << "two of each model and of the placebo";
   for (const json& test : result["tests"]) EXPECT_EQ(test["tok_per_s"]["samples"].size(), 5U);
   EXPECT_EQ(result["tests"][1]["model"], Legacy());
   EXPECT_EQ(result["tests"][2]["model"], Mixed());
+  EXPECT_EQ(result["tests"][5]["test"], "placebo tg4");
+  EXPECT_EQ(result["tests"][5]["model"], Legacy());
+  EXPECT_GT(result["placebo"]["tg4"]["floor"], 0.0);
+  EXPECT_EQ(result["intervals"]["delta_pct"]["unit"], "window");
+  EXPECT_EQ(result["intervals"]["delta_pct"]["units"], 8);
+  EXPECT_EQ(result["speed"]["tg4"]["units"], 5);
+  EXPECT_THAT(result["a"]["mix"].get<std::string>(), HasSubstr("Q4_0"));
   const double ratio = result["speed"]["tg4"]["ratio"];
   EXPECT_LE(result["speed"]["tg4"]["low"], ratio);
   EXPECT_GE(result["speed"]["tg4"]["high"], ratio);
   EXPECT_GT(result["base"]["kld_mean"], 0.0);
   EXPECT_GT(result["base"]["top1_agree"], 0.5);
   const double change = result["ppl"].get<double>() / result["base"]["ppl"].get<double>() - 1.0;
-  EXPECT_NEAR(result["perplexity"]["delta_pct"].get<double>(), 100.0 * change, 1e-9);
+  // Means over windows are held as float.
+  EXPECT_NEAR(result["perplexity"]["delta_pct"].get<double>(), 100.0 * change, 1e-4);
 }
 
-// Two models of one size and speed are not told apart by noise: the standing follows from the interval.
-TEST(CompareCommandTest, StandingsFollowFromTheIntervals) {
+// All three are judged together, so that an interval that leaves out "no difference" is needed, and may not suffice.
+TEST(CompareCommandTest, NothingIsToldApartWithinItsInterval) {
   const json result = RunJson(Compare(Legacy(), Mixed()));
-  const auto standing = [](const json& compared, double neutral, const char* below, const char* above) {
-    if (compared["high"].get<double>() < neutral) return std::string(below);
-    return std::string(compared["low"].get<double>() > neutral ? above : "not told apart");
-  };
-  EXPECT_EQ(result["perplexity"]["standing"], standing(result["perplexity"], 0.0, "better", "worse"));
   for (const char* test : {"pp16", "tg4"}) {
-    EXPECT_EQ(result["speed"][test]["standing"], standing(result["speed"][test], 1.0, "worse", "better"));
+    const json& speed = result["speed"][test];
+    const std::string standing = speed["standing"];
+    if (standing == "better") EXPECT_GT(speed["low"], 1.0);
+    if (standing == "worse") EXPECT_LT(speed["high"], 1.0);
   }
 }
 
@@ -91,19 +98,20 @@ TEST(CompareCommandTest, RoundsAreInterleaved) {
   for (const json& test : result["tests"]) {
     for (const json& run : test["runs"]) places[run["round"].get<size_t>()].push_back(run["order"]);
   }
-  for (const std::vector<int>& round : places) EXPECT_THAT(round, ::testing::UnorderedElementsAre(0, 1, 2, 3));
+  for (const std::vector<int>& round : places) EXPECT_THAT(round, ::testing::UnorderedElementsAre(0, 1, 2, 3, 4, 5));
 }
 
 TEST(CompareCommandTest, AModelAgainstItselfIsNotToldApart) {
   std::vector<std::string> arguments = Compare(Mixed(), Mixed());
-  arguments.insert(arguments.end(), {"-r", "1"});
+  arguments.insert(arguments.end(), {"--no-placebo"});
+  arguments[12] = "1";
   const Outcome outcome = RunAssay(arguments);
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("A, the base"));
   EXPECT_THAT(outcome.out, HasSubstr("B, measured"));
   EXPECT_THAT(outcome.out, HasSubstr("KL(A || B)"));
-  EXPECT_THAT(outcome.out, HasSubstr("B and A cannot be told apart in perplexity"));
-  EXPECT_THAT(outcome.out, HasSubstr("in tg4 one round tells no difference from its error"));
+  EXPECT_THAT(outcome.out, HasSubstr("B and A are the same in perplexity"));
+  EXPECT_THAT(outcome.out, HasSubstr("in tg4 there are too few rounds to say anything (1; 4 would do)"));
   EXPECT_THAT(outcome.out, HasSubstr("the files are of one size"));
   arguments.emplace_back("--json");
   EXPECT_TRUE(json::parse(RunAssay(arguments).out)["speed"]["tg4"]["high"].is_null());

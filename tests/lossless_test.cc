@@ -40,7 +40,7 @@ class LosslessTest : public testing::TestWithParam<StudyModel> {
   // Every rung with every draft length, on so many prompts.
   void Compare(int prompts, std::span<const int> draft_lengths) {
     Loaded draft(DraftFile(GetParam()), *backend_);
-    for (const Rung rung : RungsOf(GetParam())) {
+    for (const Rung rung : AllRungs()) {
       Loaded target(RungFile(GetParam(), rung), *backend_);
       for (int prompt = 0; prompt < prompts; ++prompt) CompareOn(target, draft, prompt, draft_lengths);
     }
@@ -81,7 +81,7 @@ class LosslessTest : public testing::TestWithParam<StudyModel> {
 
 TEST_P(LosslessTest, SpeculationGivesTheTokensOfTheTargetAlone) { Compare(2, std::vector<int>{1, 4, 16}); }
 
-// Minutes; run it with --gtest_also_run_disabled_tests.
+// Half an hour: `./run nightly`.
 TEST_P(LosslessTest, DISABLED_FullGrid) { Compare(24, std::vector<int>{1, 2, 4, 8, 16}); }
 
 INSTANTIATE_TEST_SUITE_P(Models, LosslessTest, testing::ValuesIn(StudyModels().begin(), StudyModels().end()),

@@ -4,10 +4,9 @@
 #include <unistd.h>
 
 #include <cctype>
-#include <optional>
 
-#include "gguf/gguf.h"
 #include "forge/quantize.h"
+#include "gguf/gguf.h"
 
 namespace assay {
 namespace {
@@ -32,12 +31,10 @@ class TemporaryFolder {
   fs::path path_;
 };
 
-std::optional<fs::path> HalfPrecisionFile(const StudyModel& model) {
-  for (const fs::path& folder : {Bundled(""), Bundled("") / "../../shared/models"}) {
-    fs::path file = folder / (model.name + ".gguf");
-    if (fs::exists(file)) return file;
-  }
-  return std::nullopt;
+// The file that the repository has of the model, at F16 or Q8_0: the source of all rungs.
+fs::path SourceFile(const StudyModel& model) {
+  fs::path half = Bundled(model.name + ".gguf");
+  return fs::exists(half) ? half : Bundled(model.name + "-Q8_0.gguf");
 }
 
 }  // namespace
@@ -58,24 +55,21 @@ std::span<const StudyModel> StudyModels() {
   return models;
 }
 
-std::vector<Rung> RungsOf(const StudyModel& model) {
+std::vector<Rung> AllRungs() {
   std::vector<Rung> rungs;
-  for (const RungTraits& rung : Rungs()) {
-    if (rung.rung != Rung::kF16 || HalfPrecisionFile(model)) rungs.push_back(rung.rung);
-  }
+  for (const RungTraits& rung : Rungs()) rungs.push_back(rung.rung);
   return rungs;
 }
 
 fs::path RungFile(const StudyModel& model, Rung rung) {
-  const std::optional<fs::path> half = HalfPrecisionFile(model);
-  if (rung == Rung::kF16) return half.value();
-  const fs::path bundled = Bundled(model.name + "-Q8_0.gguf");
-  if (rung == Rung::kQ8_0 && fs::exists(bundled)) return bundled;
+  const fs::path source = SourceFile(model);
+  const bool is_half = source == Bundled(model.name + ".gguf");
+  if (rung == (is_half ? Rung::kF16 : Rung::kQ8_0)) return source;
   fs::path file = TemporaryPath(model.name + "-" + std::string(TraitsOf(rung).name) + ".gguf");
   if (fs::exists(file)) return file;
   QuantizeOptions options;
   options.threads = 2;
-  QuantizeModel(GgufFile::Open(half ? *half : bundled), file, rung, options);
+  QuantizeModel(GgufFile::Open(source), file, rung, options);
   return file;
 }
 

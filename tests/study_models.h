@@ -18,11 +18,10 @@ struct StudyModel {
 
 std::span<const StudyModel> StudyModels();
 
-// The rungs that can be had: F16 only where a file at F16 is here, bundled or in ../shared/models.
-std::vector<Rung> RungsOf(const StudyModel& model);
+std::vector<Rung> AllRungs();
 
-// The model's file at a rung: quantised when it is first asked for, from F16 or else from the bundled Q8_0, into a
-// folder that is removed when the test program ends.
+// The model's file at a rung: made when it is first asked for from the bundled file, F16 or else Q8_0 (whose values F16
+// takes with an error of 2^-12), into a folder that is removed when the test program ends.
 std::filesystem::path RungFile(const StudyModel& model, Rung rung);
 
 // The file that drafts for the model.

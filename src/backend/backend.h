@@ -14,8 +14,12 @@ namespace assay {
 
 // The interface between the engine and what computes. All activations are row-major float32 [tokens][features] in the
 // backend's own memory (Buffer). Every operation is ordered after those called before it; a result is readable on the
-// host through Read(). For 1 to 32 tokens in a batch a token's results are the same bits whatever else is in the batch.
-// A request that a backend cannot serve throws kUnsupported naming backend and request: nothing falls back silently.
+// host through Read(). For 1 to kInvariantTokens tokens in a batch a token's results are the same bits whatever else is
+// in the batch. A request that a backend cannot serve throws kUnsupported naming backend and request: nothing falls
+// back silently.
+
+// A batch that verifies a draft must give the bits of single steps: the newest token and up to 32 guesses.
+inline constexpr int kInvariantTokens = 33;
 
 // Memory of a backend.
 class Buffer {
@@ -36,6 +40,7 @@ class Weight {
   int64_t rows = 0;
   int64_t columns = 0;
   int64_t experts = 1;
+  bool reads_source = true;  // the bytes that it was loaded from are read again: they must outlive it
 };
 
 struct WeightSource {
@@ -78,6 +83,12 @@ struct DeltaNetParams {
   float norm_eps = 1e-6F;                            // of the L2 norm of q and k
 };
 
+// The largest of a row of logits, the lowest of equals; any where not all are finite.
+struct RowTop {
+  int32_t token = 0;
+  bool finite = true;  // every logit of the row, not the largest alone
+};
+
 // What a batch did to the recurrent state, so that any prefix of it can be applied again without decoding: for each
 // token and value head the normalised key, the weighted error delta and the decay. float32
 // [tokens][value_heads * (2 * head_dim + 1)].
@@ -93,13 +104,15 @@ class Backend {
   virtual std::string name() const = 0;         // "ref", "cpu"
   virtual std::string description() const = 0;  // what runs: "cpu: avx512_vnni, 2 threads"
 
-  virtual std::unique_ptr<Weight> Load(const WeightSource& source) = 0;
-  virtual std::unique_ptr<Buffer> Allocate(size_t bytes) = 0;  // zeroed
+  virtual std::unique_ptr<Weight> Load(const WeightSource& source) = 0;       // for products
+  virtual std::unique_ptr<Weight> LoadTable(const WeightSource& source) = 0;  // for Embed(): rows are looked up
+  virtual std::unique_ptr<Buffer> Allocate(size_t bytes) = 0;                 // zeroed
   virtual void Write(void* destination, const void* host, size_t bytes) = 0;
   virtual void Read(const void* source, void* host, size_t bytes) = 0;
   virtual void Copy(void* destination, const void* source, size_t bytes) = 0;  // may not overlap
+  virtual void Zero(void* destination, size_t bytes) = 0;
 
-  // out[t] = scale * table[tokens[t]]; ids are checked by the caller.
+  // out[t] = scale * table[tokens[t]]; `table` is of LoadTable(); ids are checked by the caller.
   virtual void Embed(const Weight& table, std::span<const int32_t> tokens, float scale, float* out) = 0;
 
   // For each target: out[t][rows] = W in[t]. All targets share the input, which a backend may then encode once.
@@ -124,7 +137,8 @@ class Backend {
                          const AttentionParams& params, float* out) = 0;
 
   // Depthwise causal convolution with SiLU over window-1 carried inputs and the new ones:
-  // inputs [window - 1 + tokens][channels], weight [channels][window], out [tokens][channels].
+  // inputs [window - 1 + tokens][channels], weight [channels][window], out [tokens][channels], which may be `inputs`:
+  // it then takes the place of the first rows.
   virtual void ConvSilu(const float* inputs, const float* weight, int tokens, int channels, int window, float* out) = 0;
 
   // The gated delta rule. qkv [t][2*key_heads*d + value_heads*d] (q | k | v); alpha, beta [t][value_heads] before
@@ -159,6 +173,11 @@ class Backend {
   // out[t] += sigmoid(dot(gate_weight, in[t])) * shared[t], rows of `width`.
   virtual void AddGatedShared(const float* in, const float* gate_weight, const float* shared, int tokens, int width,
                               float* out) = 0;
+
+  // One for each row [width] of logits; a pass over each.
+  virtual void Tops(const float* logits, int width, std::span<RowTop> tops) = 0;
+  // The softmax of a row at its largest, which `top` names.
+  virtual double TopProbability(const float* logits, int width, int32_t top) = 0;
 };
 
 // "ref", "cpu", or "cpu:ISA" with ISA one of portable, avx2, avx512 (which takes VNNI); "" is the fastest present,

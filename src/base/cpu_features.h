@@ -9,7 +9,7 @@ namespace assay {
 struct CpuFeatures {
   bool avx2 = false;         // AVX2, FMA and F16C
   bool avx512 = false;       // F, BW, DQ, VL
-  bool avx512_vnni = false;  // VPDPBUSD on 512 bits (and VBMI)
+  bool avx512_vnni = false;  // VPDPBUSD on 512 bits
   bool avx512_bf16 = false;
 };
 

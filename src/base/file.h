@@ -24,6 +24,9 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const uint8_t> bytes() const { return {data_, size_}; }
+  // Takes the whole pages of a part out of this process's memory; they come back from the file when they are read.
+  // Bytes outside of the map are left alone.
+  void Forget(std::span<const uint8_t> part) const;
 
  private:
   const uint8_t* data_ = nullptr;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdint>
 #include <filesystem>
@@ -89,6 +90,19 @@ TEST_F(FileTest, ReadingWhatIsNotThereOrNotAFileSaysSo) {
 TEST_F(FileTest, AFifoIsRefusedInsteadOfWaitedFor) {
   ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
   EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { ReadFile(Path("fifo")); }), HasSubstr("not a regular file"));
+}
+
+TEST_F(FileTest, ForgottenPartsOfAMapComeBackAndOtherMemoryIsLeftAlone) {
+  const std::string text(100'000, 'x');
+  WriteFileAtomically(Path("a"), text);
+  const MappedFile mapped(Path("a"));
+  for (const size_t offset : {size_t{0}, size_t{1}, size_t{5000}, size_t{99'999}}) {
+    mapped.Forget(mapped.bytes().subspan(offset));
+    EXPECT_TRUE(std::ranges::all_of(mapped.bytes(), [](uint8_t byte) { return byte == 'x'; })) << offset;
+  }
+  const std::vector<uint8_t> own(100'000, 7);
+  mapped.Forget(own);
+  EXPECT_TRUE(std::ranges::all_of(own, [](uint8_t byte) { return byte == 7; }));
 }
 
 TEST_F(FileTest, AMapMovesWithoutBeingUnmappedTwice) {

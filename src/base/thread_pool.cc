@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <condition_variable>
 #include <exception>
+#include <fstream>
+#include <iterator>
 #include <limits>
 #include <mutex>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -14,6 +17,7 @@
 #include <immintrin.h>
 #endif
 
+#include "base/cpu_quota.h"
 #include "base/error.h"
 
 namespace assay {
@@ -61,13 +65,17 @@ void Relax(int spins) {
   if (spins % kSpinsPerYield == kSpinsPerYield - 1) std::this_thread::yield();
 }
 
+constexpr uint32_t kClosed = uint32_t{1} << 31U;
+
 }  // namespace
 
 struct ThreadPool::Shared {
   std::mutex mutex;
   std::condition_variable wake;
-  // One loop: task, call and the threads' shares. `generation` is written last (release) and starts the workers; `busy`
-  // counts those that have not yet finished it, so a new loop never meets a worker still inside the old one.
+  // One loop: task, call and the threads' shares. `entrance` is opened last (release); workers that are awake then
+  // enter and leave. The caller closes it when no task is left, and waits for those inside alone: a worker that is
+  // asleep, or that the system keeps from running, holds nobody up, and a new loop never meets one still inside the old
+  // one. `generation` tells waiting workers that there is a new loop.
   std::atomic<uint64_t> generation{0};
   std::atomic<int> sleepers{0};
   std::atomic<bool> running{false};
@@ -77,7 +85,7 @@ struct ThreadPool::Shared {
   std::mutex error_mutex;
   std::exception_ptr error;
   // What several threads write lies on cache lines of its own.
-  alignas(64) std::atomic<int> busy{0};
+  alignas(64) std::atomic<uint32_t> entrance{kClosed};  // workers inside, and kClosed when nobody may enter
   struct alignas(64) Slot {
     std::atomic<uint64_t> share{0};
   };
@@ -139,7 +147,7 @@ void ThreadPool::Run(int64_t count, const void* task, Call call) {
                          static_cast<uint32_t>(count * (i + 1) / threads_)};
     s.slots[static_cast<size_t>(i)].share.store(Pack(share), std::memory_order_relaxed);
   }
-  s.busy.store(threads_ - 1, std::memory_order_relaxed);
+  s.entrance.store(0, std::memory_order_release);
   s.generation.fetch_add(1);
   if (s.sleepers.load() > 0) {
     // Taking the mutex orders this against a worker that is about to sleep on the old generation.
@@ -147,7 +155,10 @@ void ThreadPool::Run(int64_t count, const void* task, Call call) {
     s.wake.notify_all();
   }
   Work(0);
-  for (int spins = 0; s.busy.load(std::memory_order_acquire) != 0; spins = (spins + 1) % kSpinsPerYield) Relax(spins);
+  s.entrance.fetch_or(kClosed, std::memory_order_relaxed);
+  for (int spins = 0; s.entrance.load(std::memory_order_acquire) != kClosed; spins = (spins + 1) % kSpinsPerYield) {
+    Relax(spins);
+  }
   const std::exception_ptr error = std::exchange(s.error, nullptr);
   s.running.store(false);
   if (error) std::rethrow_exception(error);
@@ -166,8 +177,13 @@ void ThreadPool::WorkerLoop(int thread) {
     }
     seen = s.generation.load(std::memory_order_acquire);
     if (s.stop.load()) return;
+    uint32_t inside = s.entrance.load(std::memory_order_relaxed);
+    while ((inside & kClosed) == 0 &&
+           !s.entrance.compare_exchange_weak(inside, inside + 1, std::memory_order_acquire)) {
+    }
+    if ((inside & kClosed) != 0) continue;  // the loop is over already
     Work(thread);
-    s.busy.fetch_sub(1, std::memory_order_release);
+    s.entrance.fetch_sub(1, std::memory_order_release);
   }
 }
 
@@ -175,8 +191,12 @@ int HardwareThreads() {
   cpu_set_t set;
   CPU_ZERO(&set);
   // More processors than cpu_set_t holds make the call fail; the standard library then counts all of them.
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int processors = sched_getaffinity(0, sizeof(set), &set) == 0
+                             ? CPU_COUNT(&set)
+                             : static_cast<int>(std::thread::hardware_concurrency());
+  std::ifstream membership("/proc/self/cgroup");
+  const std::string text(std::istreambuf_iterator<char>(membership), {});
+  return ThreadsFor(processors, CpuQuota(text, "/sys/fs/cgroup"));
 }
 
 }  // namespace assay

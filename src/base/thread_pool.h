@@ -49,7 +49,8 @@ class ThreadPool {
   std::vector<std::thread> workers_;
 };
 
-// The processors that this process may run on, at least 1.
+// The processors that this process may run on, by its affinity and by the time that its control groups leave it; at
+// least 1.
 int HardwareThreads();
 
 }  // namespace assay

@@ -1,6 +1,8 @@
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
 
 #include <atomic>
 #include <chrono>
@@ -116,6 +118,39 @@ TEST(ThreadPoolLimitsTest, WorkIsSharedBetweenThreads) {
     while (arrived.load() < 2) std::this_thread::yield();
   });
   EXPECT_EQ(arrived.load(), 2);
+}
+
+// Freezes a thread from outside, as a system does that has no processor for it.
+std::atomic<bool> g_frozen{false};
+std::atomic<bool> g_thaw{false};
+void Freeze(int) {
+  g_frozen = true;
+  while (!g_thaw) {
+  }
+}
+
+TEST(ThreadPoolLimitsTest, ALoopEndsWithoutAWorkerThatDoesNotRun) {
+  struct sigaction freeze = {};
+  freeze.sa_handler = &Freeze;
+  struct sigaction before = {};
+  ASSERT_EQ(sigaction(SIGUSR1, &freeze, &before), 0);
+  ThreadPool pool(2);
+  // Each task waits for the other, so that the worker has one of them and says who it is.
+  std::atomic<int> arrived{0};
+  std::atomic<pthread_t> worker{pthread_self()};
+  pool.ParallelFor(2, [&](int64_t) {
+    if (pthread_equal(pthread_self(), worker) == 0) worker = pthread_self();
+    arrived.fetch_add(1);
+    while (arrived.load() < 2) std::this_thread::yield();
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // it sleeps then
+  ASSERT_EQ(pthread_kill(worker, SIGUSR1), 0);
+  while (!g_frozen) std::this_thread::yield();
+  int done = 0;
+  for (int loop = 0; loop < 3; ++loop) pool.ParallelFor(16, [&](int64_t) { ++done; });
+  EXPECT_EQ(done, 48);  // all by the caller
+  g_thaw = true;
+  sigaction(SIGUSR1, &before, nullptr);
 }
 
 TEST(HardwareThreadsTest, IsAtLeastOne) { EXPECT_GE(HardwareThreads(), 1); }

@@ -3,24 +3,27 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <filesystem>
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "base/file.h"
+#include "cli/cache_option.h"
+#include "cli/common.h"
 #include "cli/progress.h"
+#include "judge/speeds.h"
 #include "measure/environment.h"
+#include "measure/records.h"
+#include "store/store.h"
 
 namespace assay {
 namespace {
 
-// Beyond this the machine changed during the run by more than what a run is asked to show.
-constexpr double kNotableDrift = 0.10;
-
-void WarnOfLimits(const Subject& model, const std::string& text_path, const PerplexityOptions& options,
-                  const PerplexityResult& result) {
-  if (options.windows > result.windows) {
-    spdlog::warn("--windows {}: {} has {} windows of {} tokens; all were scored", options.windows, text_path,
-                 result.windows, options.context);
+void WarnOfLimits(const Subject& model, const std::string& text_path, const PerplexityOptions& options, int windows) {
+  if (options.windows > windows) {
+    spdlog::warn("--windows {}: {} has {} windows of {} tokens; all were scored", options.windows, text_path, windows,
+                 options.context);
   }
   const int trained = model.model->spec.context_length;
   if (options.context > trained) {
@@ -29,59 +32,110 @@ void WarnOfLimits(const Subject& model, const std::string& text_path, const Perp
   }
 }
 
-void WarnOfConditions(const ThroughputReport& report) {
-  if (report.probe.read_drift > kNotableDrift) {
-    spdlog::warn(
-        "the read bandwidth moved by {:.0f} % during the run: something else used the machine, or its clock changed",
-        100.0 * report.probe.read_drift);
-  }
-  int64_t faults = 0;
-  for (const ThroughputResult& result : report.results) {
-    for (const Sample& sample : result.samples) faults += sample.conditions.major_faults;
-  }
-  if (faults > 0)
-    spdlog::warn("{} pages came from the disk during timed runs: the models do not stay in memory", faults);
-}
+void Append(Settings& settings, const Settings& more) { settings.insert(settings.end(), more.begin(), more.end()); }
 
 }  // namespace
 
 Subject::Subject(std::string path_given, Backend& backend)
     : LoadedModel(path_given, backend), path(std::move(path_given)), identity(Identify(*model)) {}
 
-PerplexityResult MeasureTextPerplexity(Subject& model, Subject* base, const std::string& text_path,
-                                       PerplexityOptions options) {
+RunRecord MeasureTextPerplexity(Subject& model, Subject* base, const std::string& text_path, PerplexityOptions options,
+                                Settings settings) {
   const MappedFile file(text_path);
   const std::span<const uint8_t> bytes = file.bytes();
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   options.source = text_path;
+  RunRecord about = NewRecord("perplexity", std::filesystem::path(text_path).filename().string(), model.identity);
+  if (base != nullptr) about.base = base->identity;
+  about.settings = {{"backend", model.engine.backend().description()},
+                    {"cache", std::string(CacheName(options.cache))},
+                    {"context", std::to_string(options.context)}};
+  Append(about.settings, settings);
   PerplexityResult result;
   {
     Progress progress("perplexity");
     options.progress = [&](double share) { progress.Update(static_cast<uint64_t>(share * 1000.0), 1000); };
     result = MeasurePerplexity(model.engine, base != nullptr ? &base->engine : nullptr, text, options);
   }
-  WarnOfLimits(model, text_path, options, result);
-  return result;
+  WarnOfLimits(model, text_path, options, result.windows);
+  return RecordOf(result, std::move(about));
 }
 
-ThroughputReport MeasureSpeed(std::span<const std::unique_ptr<Subject>> subjects, std::span<const ThroughputTest> tests,
-                              ThroughputOptions options) {
+SpeedRuns MeasureSpeed(std::span<const std::unique_ptr<Subject>> subjects, std::span<const ThroughputTest> tests,
+                       ThroughputOptions options, const Settings& settings) {
   std::vector<Engine*> engines;
   engines.reserve(subjects.size());
   for (const auto& subject : subjects) engines.push_back(&subject->engine);
+  RunRecord about = NewRecord("throughput", "", subjects.front()->identity);
+  about.settings = {{"backend", subjects.front()->engine.backend().description()},
+                    {"cache", std::string(CacheName(options.cache))},
+                    {"repetitions", std::to_string(options.repetitions)},
+                    {"placebo", options.placebo ? "measured" : "none"}};
+  Append(about.settings, settings);
   ThroughputReport report;
   {
-    Progress progress("bench");
+    Progress progress("speed");
     options.progress = [&](double share) { progress.Update(static_cast<uint64_t>(share * 1000.0), 1000); };
     report = MeasureThroughput(engines, tests, options);
   }
-  WarnOfConditions(report);
-  return report;
+  SpeedRuns speeds;
+  for (const ThroughputResult& result : report.results) {
+    RunRecord run = about;
+    run.test = (result.placebo ? std::string(kPlaceboPrefix) : "") + result.test.name();
+    run.model = subjects[result.model]->identity;
+    run.settings.emplace_back("tokens", std::to_string(result.test.tokens));
+    run.settings.emplace_back("depth", std::to_string(result.test.depth));
+    speeds.runs.push_back(RecordOf(result, std::move(run)));
+    speeds.models.push_back(result.model);
+  }
+  speeds.guards = CheckSpeeds(speeds.runs);
+  for (RunRecord& run : speeds.runs) run.guards = speeds.guards;
+  about.kind = "machine";
+  about.test = "probe";
+  speeds.probe = RecordOf(report.probe, std::move(about));
+  return speeds;
 }
 
-std::string DivergenceText(const BaseComparison& base) {
-  return fmt::format("mean {:.5f} ± {:.5f}, median {:.5f}, 99% {:.5f}, largest {:.5f}", base.kld_mean, base.kld_se,
-                     base.kld_median, base.kld_p99, base.kld_max);
+void AddDatabaseOption(CLI::App& app, std::string& database) {
+  app.add_option("--db", database, "database that keeps what was measured; nothing is kept when not given")
+      ->type_name("FILE");
+}
+
+void AddPlaceboOption(CLI::App& app, bool& placebo) {
+  app.add_flag_callback(
+      "--no-placebo", [&placebo] { placebo = false; },
+      "do not measure the base a second time: without it the noise of this machine is not known");
+}
+
+void Keep(const std::string& database, std::span<const RunRecord> runs) {
+  if (database.empty()) return;
+  Store store(database);
+  for (const RunRecord& run : runs) store.AddRun(run);
+}
+
+int ReportGuards(std::span<const GuardResult> guards) {
+  int exit_code = 0;
+  for (const GuardResult& guard : guards) {
+    if (guard.tripped) {
+      fmt::print(stderr, "assay: invalid: {}: {}\n", guard.name, OneLine(guard.evidence));
+      exit_code = ExitCode(ErrorKind::kInvalid);
+    } else if (guard.warning) {
+      spdlog::warn("{}: {}", guard.name, guard.evidence);
+    }
+  }
+  return exit_code;
+}
+
+std::string FigureText(const RunRecord& run, std::string_view name, int digits) {
+  const Metric* metric = FindMetric(run, name);
+  if (metric == nullptr) return "-";
+  if (!metric->error.has_value()) return fmt::format("{:.{}f}", metric->value, digits);
+  return fmt::format("{:.{}f} ± {:.{}f}", metric->value, digits, *metric->error, digits);
+}
+
+std::string DivergenceText(const RunRecord& run) {
+  return fmt::format("mean {}, median {}, 99% {}, largest {}", FigureText(run, "kld_mean", 5),
+                     FigureText(run, "kld_median", 5), FigureText(run, "kld_p99", 5), FigureText(run, "kld_max", 5));
 }
 
 }  // namespace assay

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "engine/loaded_model.h"
 #include "measure/perplexity.h"
@@ -11,8 +13,8 @@
 
 namespace assay {
 
-// What the measuring commands share: a model loaded with its identity, and measurements with a progress bar and
-// warnings on stderr.
+// What the measuring commands share: a model loaded with its identity, measurements with a progress bar and warnings on
+// stderr, and keeping what was measured.
 
 struct Subject : LoadedModel {
   Subject(std::string path_given, Backend& backend);
@@ -21,16 +23,38 @@ struct Subject : LoadedModel {
   ModelIdentity identity;
 };
 
-// On the text of a file. Sets the source and the progress of `options`; warns of windows that the text does not have
-// and of a context that the model was not trained for.
-PerplexityResult MeasureTextPerplexity(Subject& model, Subject* base, const std::string& text_path,
-                                       PerplexityOptions options);
+// How something is measured, as records tell it.
+using Settings = std::vector<std::pair<std::string, std::string>>;
 
-// Sets the progress of `options`; warns of a machine that changed during the run and of memory that did not suffice.
-ThroughputReport MeasureSpeed(std::span<const std::unique_ptr<Subject>> subjects, std::span<const ThroughputTest> tests,
-                              ThroughputOptions options);
+// The perplexity on the text of a file, with a "perplexity" record. Sets the source and the progress of `options`;
+// warns of windows that the text does not have and of a context that a model was not trained for. Throws kInvalid when
+// logits are not finite.
+RunRecord MeasureTextPerplexity(Subject& model, Subject* base, const std::string& text_path, PerplexityOptions options,
+                                Settings settings);
 
+// What was measured of speed.
+struct SpeedRuns {
+  std::vector<RunRecord> runs;      // "throughput": as ThroughputReport::results; placebos as judge/speeds.h wants them
+  std::vector<size_t> models;       // of each run, the subject's index
+  RunRecord probe;                  // "machine"
+  std::vector<GuardResult> guards;  // over all runs; each run has those that concern it
+};
+// Sets the progress of `options`.
+SpeedRuns MeasureSpeed(std::span<const std::unique_ptr<Subject>> subjects, std::span<const ThroughputTest> tests,
+                       ThroughputOptions options, const Settings& settings);
+
+// --db FILE: nothing is kept when it is not given.
+void AddDatabaseOption(CLI::App& app, std::string& database);
+// --no-placebo
+void AddPlaceboOption(CLI::App& app, bool& placebo);
+void Keep(const std::string& database, std::span<const RunRecord> runs);
+
+// Says on stderr which guards tripped or warn; the exit code: that of kInvalid when one tripped, else 0.
+int ReportGuards(std::span<const GuardResult> guards);
+
+// "23.921 ± 0.624", or without the error where there were too few units for one.
+std::string FigureText(const RunRecord& run, std::string_view name, int digits);
 // "mean 0.00123 ± 0.00001, median ..., 99% ..., largest ...", in nats.
-std::string DivergenceText(const BaseComparison& base);
+std::string DivergenceText(const RunRecord& run);
 
 }  // namespace assay

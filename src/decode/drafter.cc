@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "decode/checked_tops.h"
 
 namespace assay {
 namespace {
@@ -42,10 +43,9 @@ class ModelDrafter : public Drafter {
     const std::span<const Token> news = text.subspan(static_cast<size_t>(session_.position()));
     std::span<const float> logits = session_.Forward(news, Logits::kLast, Undo::kNever);
     for (;;) {
-      const RowTop top = CheckedTops(logits, logits.size(), session_.position(), whose_).front();
+      const RowTop top = CheckedTops(session_.Tops(), session_.position(), whose_).front();
       Distribution distribution = SamplingDistribution(logits, top, sampling);
-      if (options_.min_probability > 0.0 &&
-          TopProbability(logits, top, distribution, sampling) < options_.min_probability)
+      if (options_.min_probability > 0.0 && TopProbability(top, distribution, sampling) < options_.min_probability)
         break;
       const Token token = distribution.Draw(rng);
       draft.tokens.push_back(token);
@@ -60,10 +60,8 @@ class ModelDrafter : public Drafter {
 
  private:
   // What the model itself gives its likeliest token: at the temperature, or plainly when drafting is greedy.
-  static double TopProbability(std::span<const float> logits, const RowTop& top, const Distribution& distribution,
-                               const SamplingOptions& sampling) {
-    if (sampling.temperature > 0.0F) return distribution.ProbabilityOf(top.token);
-    return SamplingDistribution(logits, top, {.temperature = 1.0F}).ProbabilityOf(top.token);
+  double TopProbability(const RowTop& top, const Distribution& distribution, const SamplingOptions& sampling) {
+    return sampling.temperature > 0.0F ? distribution.ProbabilityOf(top.token) : session_.TopProbability(0);
   }
 
   // Drops the guesses that the text did not take. At least one token of the text is left to decode.

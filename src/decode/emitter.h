@@ -29,7 +29,7 @@ class Emitter {
 // Throws kUsage for options or a prompt that cannot be generated from in a context of so many tokens.
 void CheckGeneration(std::span<const Token> prompt, const GenerateOptions& options, int context);
 
-// The token that follows `position` tokens. Throws kInvalid when a logit is not finite.
-Token ChooseToken(std::span<const float> logits, int position, const SamplingOptions& sampling, Rng& rng);
+// The token that follows those of the session, whose last logits these are. Throws kInvalid when one is not finite.
+Token ChooseToken(Session& session, std::span<const float> logits, const SamplingOptions& sampling, Rng& rng);
 
 }  // namespace assay

@@ -1,6 +1,7 @@
 #include "decode/generate.h"
 
 #include "base/error.h"
+#include "decode/checked_tops.h"
 #include "decode/emitter.h"
 
 namespace assay {
@@ -44,8 +45,8 @@ void CheckGeneration(std::span<const Token> prompt, const GenerateOptions& optio
   CheckSampling(options.sampling);
 }
 
-Token ChooseToken(std::span<const float> logits, int position, const SamplingOptions& sampling, Rng& rng) {
-  const RowTop top = CheckedTops(logits, logits.size(), position).front();
+Token ChooseToken(Session& session, std::span<const float> logits, const SamplingOptions& sampling, Rng& rng) {
+  const RowTop top = CheckedTops(session.Tops(), session.position()).front();
   return SamplingDistribution(logits, top, sampling).Draw(rng);
 }
 
@@ -56,7 +57,7 @@ Generation Generate(Session& session, std::span<const Token> prompt, const Gener
   Rng rng(options.seed);
   std::span<const float> logits = session.Forward(prompt, Logits::kLast);
   for (;;) {
-    const Token token = ChooseToken(logits, session.position(), options.sampling, rng);
+    const Token token = ChooseToken(session, logits, options.sampling, rng);
     if (!emitter.Emit(token, session.position())) return emitter.Finish();
     logits = session.Forward(std::span(&token, 1), Logits::kLast);
   }

@@ -14,19 +14,17 @@ namespace {
 // A draw first finds its block, then its token.
 constexpr size_t kBlock = 256;
 
-// 2^x for x <= 0, and 0 below 2^-126. The error is that of the series, 0.3466^8 / 8! = 5.2e-9 of the value. In double,
-// because a float x of 100 would itself be off by 4e-6.
+// 2^x for x <= 0; at least 2^-126, so that a float holds it. The error is that of the series, 0.3466^8 / 8! = 5.2e-9 of
+// the value. In double, because a float x of 100 would itself be off by 4e-6. Without branches: loops become vectors.
 inline double Exp2(double x) {
   constexpr double kRound = 0x1.8p52;  // pushes the fraction out: the nearest integer stands in the low bits
-  const double clamped = x > -127.0 ? x : -127.0;
+  const double clamped = x > -126.0 ? x : -126.0;
   const double shifted = clamped + kRound;
   const double t = (clamped - (shifted - kRound)) * std::numbers::ln2;
   const double series =
       1.0 +
       t * (1.0 + t * (1.0 / 2 + t * (1.0 / 6 + t * (1.0 / 24 + t * (1.0 / 120 + t * (1.0 / 720 + t * (1.0 / 5040)))))));
-  const double value =
-      std::bit_cast<double>(std::bit_cast<uint64_t>(series) + (std::bit_cast<uint64_t>(shifted) << 52));
-  return x > -126.0 ? value : 0.0;
+  return std::bit_cast<double>(std::bit_cast<uint64_t>(series) + (std::bit_cast<uint64_t>(shifted) << 52));
 }
 
 // exp((logit - top) / temperature).
@@ -49,10 +47,23 @@ double Sum(std::span<const float> weights) {
   return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
 }
 
+float Smallest(std::span<const float> logits) {
+  float lanes[8];
+  std::fill_n(lanes, 8, logits.front());
+  size_t i = 0;
+  for (; i + 8 <= logits.size(); i += 8) {
+    for (size_t lane = 0; lane < 8; ++lane)
+      lanes[lane] = logits[i + lane] < lanes[lane] ? logits[i + lane] : lanes[lane];
+  }
+  for (; i < logits.size(); ++i) lanes[0] = std::min(lanes[0], logits[i]);
+  return *std::min_element(lanes, lanes + 8);
+}
+
 // The tokens still in the draw, in their order. All filters keep the first so many by falling logit, so each is a Cut.
 class Pool {
  public:
-  Pool(std::span<const float> logits, const RowTop& top) : logits_(logits), top_(top.logit) {}
+  Pool(std::span<const float> logits, const RowTop& top)
+      : logits_(logits), top_(logits[static_cast<size_t>(top.token)]) {}
 
   std::span<const float> logits() const { return logits_; }
   float top() const { return top_; }
@@ -72,25 +83,33 @@ class Pool {
     logits_ = kept_;
   }
 
+  // Keeps what has at least this share of the likeliest's probability, which is a distance from its logit.
+  void CutBelowShare(double share, float temperature) {
+    const double least = static_cast<double>(top_) + static_cast<double>(temperature) * std::log(share);
+    auto floor = static_cast<float>(least);
+    if (static_cast<double>(floor) < least) floor = std::nextafter(floor, top_);
+    Cut(floor, logits_.size());
+  }
+
   // Keeps the fewest likeliest whose measures reach `goal`: measures are added up in buckets of equal width, and only
   // the bucket where the goal is reached is sorted.
   template <typename Measure>
   void CutWhereReached(double goal, const Measure& measure) {
     constexpr size_t kBuckets = 2048;
-    const float bottom = *std::min_element(logits_.begin(), logits_.end());
-    const double range = static_cast<double>(top_) - static_cast<double>(bottom);
+    const double range = static_cast<double>(top_) - static_cast<double>(Smallest(logits_));
     const double scale = range > 0.0 ? (kBuckets - 1) / range : 0.0;
-    const auto bucket_of = [&](float logit) {
-      return static_cast<size_t>((static_cast<double>(top_) - static_cast<double>(logit)) * scale);
-    };
+    std::vector<int32_t> buckets(logits_.size());
+    for (size_t i = 0; i < logits_.size(); ++i) {
+      buckets[i] = static_cast<int32_t>((static_cast<double>(top_) - static_cast<double>(logits_[i])) * scale);
+    }
     std::vector<double> sums(kBuckets);
-    for (size_t i = 0; i < logits_.size(); ++i) sums[bucket_of(logits_[i])] += measure(i);
+    for (size_t i = 0; i < logits_.size(); ++i) sums[static_cast<size_t>(buckets[i])] += measure(i);
     size_t bucket = 0;
     double reached = 0.0;
     while (bucket + 1 < kBuckets && reached + sums[bucket] < goal) reached += sums[bucket++];
     std::vector<size_t> places;
     for (size_t i = 0; i < logits_.size(); ++i) {
-      if (bucket_of(logits_[i]) == bucket) places.push_back(i);
+      if (buckets[i] == static_cast<int32_t>(bucket)) places.push_back(i);
     }
     std::stable_sort(places.begin(), places.end(), [&](size_t a, size_t b) { return logits_[a] > logits_[b]; });
     for (const size_t place : places) {
@@ -155,18 +174,15 @@ Distribution SamplingDistribution(std::span<const float> logits, const RowTop& t
     pool.CutWhereReached(options.top_k, [](size_t) { return 1.0; });
   }
   if (options.top_p < 1.0F) {
+    const double total = Sum(Weights(pool.logits(), pool.top(), options.temperature));
+    const auto goal = static_cast<double>(options.top_p);
+    // What is less likely than the average of the mass to cut lies beyond the cut: all of it together is less than
+    // that.
+    pool.CutBelowShare((1.0 - goal) * total / static_cast<double>(pool.logits().size()), options.temperature);
     const std::vector<float> weights = Weights(pool.logits(), pool.top(), options.temperature);
-    pool.CutWhereReached(static_cast<double>(options.top_p) * Sum(weights),
-                         [&](size_t i) { return static_cast<double>(weights[i]); });
+    pool.CutWhereReached(goal * total, [&](size_t i) { return static_cast<double>(weights[i]); });
   }
-  if (options.min_p > 0.0F) {
-    // A share of the likeliest's probability is a distance from its logit.
-    const double least = static_cast<double>(top.logit) +
-                         static_cast<double>(options.temperature) * std::log(static_cast<double>(options.min_p));
-    auto floor = static_cast<float>(least);
-    if (static_cast<double>(floor) < least) floor = std::nextafter(floor, top.logit);
-    pool.Cut(floor, logits.size());
-  }
+  if (options.min_p > 0.0F) pool.CutBelowShare(static_cast<double>(options.min_p), options.temperature);
   std::vector<float> weights = Weights(pool.logits(), pool.top(), options.temperature);
   return {pool.TakeTokens(), std::move(weights)};
 }

@@ -4,8 +4,8 @@
 #include <span>
 #include <vector>
 
+#include "backend/backend.h"
 #include "base/rng.h"
-#include "decode/row_top.h"
 #include "text/tokenizer.h"
 
 namespace assay {
@@ -44,7 +44,7 @@ class Distribution {
 // The distribution that a sampler draws from: softmax at the temperature, then top-k, top-p (nucleus, Holtzman et al.
 // 2020), min-p (Nguyen et al. 2024), each on what the one before left, and renormalised once. Of equal logits the lower
 // token is the likelier one. Greedy options leave one token. `top` is the row's; all logits must be finite. Within
-// 2e-7 of the softmax, relatively; what is 2^126 times less likely than the likeliest is never drawn.
+// 2e-7 of the softmax, relatively; none counts as less likely than 2^-126 of the likeliest.
 Distribution SamplingDistribution(std::span<const float> logits, const RowTop& top, const SamplingOptions& options);
 
 }  // namespace assay

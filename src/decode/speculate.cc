@@ -23,7 +23,7 @@ Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<co
   std::vector<Token> text(prompt.begin(), prompt.end());
   drafter.Prepare(prompt);
   const std::span<const float> first = target.Forward(prompt, Logits::kLast);
-  text.push_back(ChooseToken(first, target.position(), options.sampling, rng));
+  text.push_back(ChooseToken(target, first, options.sampling, rng));
   Stopwatch watch;
   bool more = emitter.Emit(text.back(), target.position());
   while (more) {

@@ -8,7 +8,8 @@
 
 namespace assay {
 
-inline constexpr int kMaxDraftLength = 32;
+// A round decodes one token more, and all must get the bits of single steps.
+inline constexpr int kMaxDraftLength = kInvariantTokens - 1;
 
 struct SpeculationOptions {
   int draft_length = 4;   // guesses a round, 1 to kMaxDraftLength

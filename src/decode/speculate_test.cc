@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "decode/testing/top_of.h"
 
 namespace assay {
 namespace {

@@ -3,8 +3,8 @@
 #include <span>
 #include <vector>
 
+#include "backend/backend.h"
 #include "decode/drafter.h"
-#include "decode/row_top.h"
 #include "decode/sampler.h"
 
 namespace assay {

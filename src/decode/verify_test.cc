@@ -1,6 +1,7 @@
 // Speculative sampling leaves the target's distribution as it is: chi-squared tests that also catch broken versions.
 
 #include "decode/verify.h"
+#include "decode/testing/top_of.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -62,7 +63,7 @@ Outcome RunDrafts(const VerifyFunction& verify, Guesses guesses, const SamplingO
     const std::vector<float> row = Logits(seed);
     rows.insert(rows.end(), row.begin(), row.end());
   }
-  const std::vector<RowTop> tops = CheckedTops(rows, kVocab, 0);
+  const std::vector<RowTop> tops = TopsOf(rows, kVocab);
   const Distribution q0 = Sampled(Logits(21), sampling);
   const Distribution q1 = Sampled(Logits(22), sampling);
   Rng rng(5);
@@ -125,7 +126,7 @@ TEST(Verify, TheTestCatchesARejectionStepThatIsBrokenOnPurpose) {
 
 TEST(Verify, AProbabilityThatIsNotANumberRefusesTheGuess) {
   const std::vector<float> rows(size_t{2} * kVocab, 0.0F);
-  const std::vector<RowTop> tops = CheckedTops(rows, kVocab, 0);
+  const std::vector<RowTop> tops = TopsOf(rows, kVocab);
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   const Draft draft{{3}, {Distribution({}, std::vector<float>(kVocab, kNan))}};
   std::vector<int> counts(kVocab);
@@ -143,7 +144,7 @@ TEST(Verify, GreedyTakesTheLongestPrefixOfTheTargetsOwnChoices) {
   Rng rng(1);
   const auto judge = [&](std::vector<Token> guesses) {
     const std::span<const float> used = std::span(rows).first((guesses.size() + 1) * 4);
-    return Verify(used, CheckedTops(used, 4, 0), {std::move(guesses), {}}, {}, rng);
+    return Verify(used, TopsOf(used, 4), {std::move(guesses), {}}, {}, rng);
   };
   Verification v = judge({1, 0, 2});
   EXPECT_EQ(v.accepted, 3);

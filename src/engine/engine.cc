@@ -9,7 +9,8 @@ namespace {
 // Puts a file's tensors on a backend and adds up what one token reads of them.
 class Loader {
  public:
-  Loader(Backend& backend, EngineWeights& weights) : backend_(backend), weights_(weights) {}
+  Loader(const GgufFile& file, Backend& backend, EngineWeights& weights)
+      : file_(file), backend_(backend), weights_(weights) {}
 
   // A vector or a small table, as float32; null stays null.
   std::unique_ptr<Buffer> Floats(const GgufTensor* tensor) {
@@ -30,31 +31,36 @@ class Loader {
   // A matrix of which each token reads everything.
   std::unique_ptr<Weight> Matrix(const GgufTensor* tensor) {
     weights_.bytes_per_token += tensor->data.size();
-    return Load(*tensor, tensor->data, static_cast<int64_t>(tensor->rows()), 1);
+    return LoadTensor(*tensor, static_cast<int64_t>(tensor->rows()), 1);
   }
 
   // A stack of matrices of which each token reads `used`.
   std::unique_ptr<Weight> Experts(const GgufTensor* tensor, int experts, int used) {
     weights_.bytes_per_token += tensor->data.size() / static_cast<uint64_t>(experts) * static_cast<uint64_t>(used);
-    return Load(*tensor, tensor->data, static_cast<int64_t>(tensor->shape[1]), experts);
+    return LoadTensor(*tensor, static_cast<int64_t>(tensor->shape[1]), experts);
   }
 
-  // The embedding: one row a token, unless the output reads it all.
+  // The embedding, of which each token reads a row. A tied output reads all, and counts it.
   std::unique_ptr<Weight> Embedding(const GgufTensor* tensor, bool tied) {
-    weights_.bytes_per_token += tied ? tensor->data.size() : tensor->data.size() / tensor->rows();
-    return Load(*tensor, tensor->data, static_cast<int64_t>(tensor->rows()), 1);
+    const auto rows = static_cast<int64_t>(tensor->rows());
+    weights_.bytes_per_token += tied ? 0 : tensor->data.size() / tensor->rows();
+    return backend_.LoadTable(Source(*tensor, tensor->data, rows, 1));
   }
 
   // q rows of a gated attention lie head by head as [query | gate]: part 0 gathers the queries, part 1 the gates.
   std::unique_ptr<Weight> HalfOfHeads(const GgufTensor* tensor, int heads, int head_dim, int part) {
     const size_t half_bytes = tensor->data.size() / static_cast<size_t>(heads) / 2;
-    std::vector<uint8_t>& bytes = weights_.gathered.emplace_back();
+    std::vector<uint8_t> bytes;
+    bytes.reserve(tensor->data.size() / 2);
     for (int h = 0; h < heads; ++h) {
       const auto half = tensor->data.subspan(static_cast<size_t>(2 * h + part) * half_bytes, half_bytes);
       bytes.insert(bytes.end(), half.begin(), half.end());
     }
     weights_.bytes_per_token += bytes.size();
-    return Load(*tensor, bytes, static_cast<int64_t>(heads) * head_dim, 1);
+    file_.Forget(*tensor);
+    auto weight = backend_.Load(Source(*tensor, bytes, static_cast<int64_t>(heads) * head_dim, 1));
+    if (weight->reads_source) weights_.gathered.push_back(std::move(bytes));
+    return weight;
   }
 
   FfnWeights Ffn(const FfnSpec& spec) { return {Matrix(spec.gate), Matrix(spec.up), Matrix(spec.down)}; }
@@ -73,13 +79,20 @@ class Loader {
   }
 
  private:
-  std::unique_ptr<Weight> Load(const GgufTensor& tensor, std::span<const uint8_t> data, int64_t rows, int64_t experts) {
-    return backend_.Load({.name = tensor.name,
-                          .format = tensor.format,
-                          .rows = rows,
-                          .columns = static_cast<int64_t>(tensor.row_length()),
-                          .experts = experts,
-                          .data = data});
+  static WeightSource Source(const GgufTensor& tensor, std::span<const uint8_t> data, int64_t rows, int64_t experts) {
+    return {.name = tensor.name,
+            .format = tensor.format,
+            .rows = rows,
+            .columns = static_cast<int64_t>(tensor.row_length()),
+            .experts = experts,
+            .data = data};
+  }
+
+  // A backend with a copy of its own needs the file's no more.
+  std::unique_ptr<Weight> LoadTensor(const GgufTensor& tensor, int64_t rows, int64_t experts) {
+    auto weight = backend_.Load(Source(tensor, tensor.data, rows, experts));
+    if (!weight->reads_source) file_.Forget(tensor);
+    return weight;
   }
 
   AttentionWeights Attention(const AttentionSpec& spec) {
@@ -126,6 +139,7 @@ class Loader {
     return m;
   }
 
+  const GgufFile& file_;
   Backend& backend_;
   EngineWeights& weights_;
 };
@@ -135,9 +149,9 @@ class Loader {
 Engine::Engine(const Model& model, Backend& backend)
     : model_(model), backend_(backend), weights_(std::make_unique<EngineWeights>()) {
   const ModelSpec& spec = model.spec;
-  Loader loader(backend, *weights_);
+  Loader loader(model.file, backend, *weights_);
   weights_->token_embedding = loader.Embedding(spec.token_embedding, spec.tied());
-  if (!spec.tied()) weights_->untied_output = loader.Matrix(spec.output);
+  weights_->output = loader.Matrix(spec.output);
   weights_->output_norm = loader.Floats(spec.output_norm);
   for (const LayerSpec& layer : spec.layers) weights_->layers.push_back(loader.Layer(layer));
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "engine/scratch.h"
 #include "engine/state.h"
 #include "engine/weights.h"
 
@@ -12,53 +13,30 @@ namespace {
 constexpr int kDefaultContext = 4096;
 constexpr int kMaxRollback = 64;
 
-// Activations of one pass, each [chunk][width], reused from layer to layer.
+bool HasExperts(const ModelSpec& spec) {
+  return std::ranges::any_of(spec.layers, [](const LayerSpec& layer) { return layer.moe.has_value(); });
+}
+
+// Activations of one pass, reused from layer to layer.
 struct Scratch {
-  Scratch(const ModelSpec& spec, Backend& backend, int chunk) {
-    int q = 1, kv = 1, delta_values = 1, delta_qkv = 1, delta_heads = 1, inner = 1, experts = 1;
-    for (const LayerSpec& layer : spec.layers) {
-      if (const auto& a = layer.attention) {
-        q = std::max(q, a->heads * a->head_dim);
-        kv = std::max(kv, a->kv_heads * a->head_dim);
-      }
-      if (const auto& d = layer.delta_net) {
-        delta_values = std::max(delta_values, d->value_width());
-        delta_qkv = std::max(delta_qkv, d->qkv_width());
-        delta_heads = std::max(delta_heads, d->value_heads);
-      }
-      if (layer.ffn) inner = std::max(inner, layer.ffn->width);
-      if (const auto& m = layer.moe) {
-        experts = std::max(experts, m->experts);
-        if (m->shared) inner = std::max(inner, m->shared->width);
-      }
-    }
-    const auto rows = [&](int width) {
-      return backend.Allocate(static_cast<size_t>(chunk) * static_cast<size_t>(width) * sizeof(float));
-    };
-    x = rows(spec.width);
-    normed = rows(spec.width);
-    branch = rows(spec.width);
-    shared = rows(spec.width);
-    zeros = rows(spec.width);
-    mixed = rows(std::max(q, delta_values));
-    queries = rows(q);
-    gates = rows(std::max(q, delta_values));
-    keys = rows(kv);
-    values = rows(kv);
-    convolved = rows(delta_qkv);
-    alpha = rows(delta_heads);
-    beta = rows(delta_heads);
-    ffn_gate = rows(inner);
-    ffn_up = rows(inner);
-    router = rows(experts);
+  Scratch(const ModelSpec& spec, Backend& backend, int chunk)
+      : x(backend.Allocate(RowBytes(spec, chunk))),
+        normed(backend.Allocate(RowBytes(spec, chunk))),
+        separate_branch(HasExperts(spec) ? backend.Allocate(RowBytes(spec, chunk)) : nullptr),
+        area(backend.Allocate(AreaFloats(spec, chunk) * sizeof(float))) {}
+
+  static size_t RowBytes(const ModelSpec& spec, int chunk) {
+    return static_cast<size_t>(chunk) * static_cast<size_t>(spec.width) * sizeof(float);
+  }
+  static uint64_t Bytes(const ModelSpec& spec, int chunk) {
+    return RowBytes(spec, chunk) * (HasExperts(spec) ? 3 : 2) + AreaFloats(spec, chunk) * sizeof(float);
   }
 
-  std::unique_ptr<Buffer> x;       // the residual stream
+  std::unique_ptr<Buffer> x;       // the residual stream, [chunk][width]
   std::unique_ptr<Buffer> normed;  // input of a mixer or feed-forward network
-  std::unique_ptr<Buffer> branch;  // its output
-  std::unique_ptr<Buffer> mixed, queries, gates, keys, values;
-  std::unique_ptr<Buffer> convolved, alpha, beta;
-  std::unique_ptr<Buffer> ffn_gate, ffn_up, router, shared, zeros;
+  // Their output: in the place of the input, but where a shared expert reads that after the others have written.
+  std::unique_ptr<Buffer> separate_branch;
+  std::unique_ptr<Buffer> area;  // what is inside of them
 };
 
 Activation ToActivation(FfnActivation activation) {
@@ -91,15 +69,16 @@ struct Session::Impl {
 
   void Attention(size_t layer, int tokens);
   void DeltaNet(size_t layer, int tokens);
-  void Ffn(const FfnSpec& ffn, const FfnWeights& w, int tokens, float* out);
+  void Ffn(const FfnSpec& ffn, const FfnWeights& w, int tokens, Area& area, float* out);
   void Moe(const MoeSpec& moe, const MoeExpertWeights& w, int tokens);
   void AddBranch(const Buffer* post_norm, int tokens);
   void RunLayers(std::span<const Token> tokens, Undo undo);
-  void ReadLogits(int first_row, int count);
+  void MakeRoomForLogits(size_t rows);
+  void ComputeLogits(int first_row, int count);
 
   float* x() const { return scratch.x->floats(); }
   float* normed() const { return scratch.normed->floats(); }
-  float* branch() const { return scratch.branch->floats(); }
+  float* branch() const { return (scratch.separate_branch ? scratch.separate_branch : scratch.normed)->floats(); }
   void Norm(const float* in, const std::unique_ptr<Buffer>& weight, int tokens, float* out) {
     backend.RmsNorm(in, weight->floats(), spec.norm_eps, tokens, spec.width, spec.width, out);
   }
@@ -111,8 +90,12 @@ struct Session::Impl {
   SessionOptions options;
   SequenceState state;
   Scratch scratch;
+  // The last Forward()'s logits, [rows][vocab]: the backend's, and the host's copy with room for `host_rows`.
   std::unique_ptr<Buffer> logits_buffer;
-  std::vector<float> logits;
+  std::unique_ptr<float[]> logits;
+  size_t host_rows = 0;
+  size_t logit_rows = 0;
+  std::vector<RowTop> tops;
   std::vector<Token> history;
 };
 
@@ -121,11 +104,8 @@ void Session::Impl::Attention(size_t layer, int tokens) {
   const AttentionWeights& w = weights.layers[layer].attention;
   const int q_width = a.heads * a.head_dim;
   const int kv_width = a.kv_heads * a.head_dim;
-  float* q = scratch.queries->floats();
-  float* k = scratch.keys->floats();
-  float* v = scratch.values->floats();
-  float* gate = scratch.gates->floats();
-  float* mixed = scratch.mixed->floats();
+  Area area(scratch.area->floats());
+  const auto [q, k, v, gate, mixed] = AttentionSpace(area, a, tokens);
 
   std::vector<Backend::MatMulTarget> targets = {{w.q.get(), q}, {w.k.get(), k}, {w.v.get(), v}};
   if (w.gate) targets.push_back({w.gate.get(), gate});
@@ -149,46 +129,44 @@ void Session::Impl::Attention(size_t layer, int tokens) {
 void Session::Impl::DeltaNet(size_t layer, int tokens) {
   const DeltaNetSpec& d = *spec.layers[layer].delta_net;
   const DeltaNetWeights& w = weights.layers[layer].delta_net;
-  SequenceState::DeltaNetState& s = state.DeltaNet(layer);
-  // What came since the states settled lies before the batch's own inputs.
-  float* inputs = s.conv_inputs->floats() + int64_t{state.pending()} * d.qkv_width();
-  float* z = scratch.gates->floats();
-  float* mixed = scratch.mixed->floats();
+  Area area(scratch.area->floats());
+  const auto [convolved, z, mixed, alpha, beta] = DeltaNetSpace(area, d, tokens);
+  float* inputs = state.ConvInputs(layer, convolved);
 
   const std::vector<Backend::MatMulTarget> targets = {
       {w.qkv.get(), inputs + int64_t{d.conv_window - 1} * d.qkv_width()},
       {w.gate.get(), z},
-      {w.alpha.get(), scratch.alpha->floats()},
-      {w.beta.get(), scratch.beta->floats()}};
+      {w.alpha.get(), alpha},
+      {w.beta.get(), beta}};
   backend.MatMul(targets, normed(), tokens);
-  backend.ConvSilu(inputs, w.conv->floats(), tokens, d.qkv_width(), d.conv_window, scratch.convolved->floats());
+  backend.ConvSilu(inputs, w.conv->floats(), tokens, d.qkv_width(), d.conv_window, convolved);
+  state.CarryConvInputs(layer, inputs);
   const DeltaNetParams params{d.key_heads, d.value_heads, d.head_dim, spec.norm_eps};
-  backend.DeltaNet(scratch.convolved->floats(), scratch.alpha->floats(), scratch.beta->floats(), w.dt_bias->floats(),
-                   w.a->floats(), s.state->floats(), tokens, params, state.Log(layer), mixed);
+  backend.DeltaNet(convolved, alpha, beta, w.dt_bias->floats(), w.a->floats(), state.State(layer), tokens, params,
+                   state.Log(layer), mixed);
   backend.RmsNorm(mixed, w.norm->floats(), spec.norm_eps, int64_t{tokens} * d.value_heads, d.head_dim, d.head_dim,
                   mixed);
   backend.SiluGate(mixed, z, int64_t{tokens} * d.value_width());
   backend.MatMul(std::vector<Backend::MatMulTarget>{{w.output.get(), branch()}}, mixed, tokens);
 }
 
-void Session::Impl::Ffn(const FfnSpec& ffn, const FfnWeights& w, int tokens, float* out) {
-  float* gate = scratch.ffn_gate->floats();
-  float* up = scratch.ffn_up->floats();
+void Session::Impl::Ffn(const FfnSpec& ffn, const FfnWeights& w, int tokens, Area& area, float* out) {
+  const auto [gate, up] = FfnSpace(area, ffn, tokens);
   backend.MatMul(std::vector<Backend::MatMulTarget>{{w.gate.get(), gate}, {w.up.get(), up}}, normed(), tokens);
   backend.GatedActivation(ToActivation(ffn.activation), gate, up, int64_t{tokens} * ffn.width, gate);
   backend.MatMul(std::vector<Backend::MatMulTarget>{{w.down.get(), out}}, gate, tokens);
 }
 
 void Session::Impl::Moe(const MoeSpec& moe, const MoeExpertWeights& w, int tokens) {
-  const size_t bytes = static_cast<size_t>(tokens) * static_cast<size_t>(spec.width) * sizeof(float);
-  backend.Copy(branch(), scratch.zeros->data(), bytes);
-  float* router = scratch.router->floats();
+  Area area(scratch.area->floats());
+  const auto [router, shared] = MoeSpace(area, moe, spec.width, tokens);
+  backend.Zero(branch(), Scratch::RowBytes(spec, tokens));
   backend.MatMul(std::vector<Backend::MatMulTarget>{{w.router.get(), router}}, normed(), tokens);
   backend.Moe(normed(), router, {w.gate.get(), w.up.get(), w.down.get()}, moe.used, tokens, Activation::kSilu,
               branch());
   if (moe.shared) {
-    Ffn(*moe.shared, w.shared, tokens, scratch.shared->floats());
-    backend.AddGatedShared(normed(), w.shared_gate->floats(), scratch.shared->floats(), tokens, spec.width, branch());
+    Ffn(*moe.shared, w.shared, tokens, area, shared);
+    backend.AddGatedShared(normed(), w.shared_gate->floats(), shared, tokens, spec.width, branch());
   }
 }
 
@@ -216,7 +194,8 @@ void Session::Impl::RunLayers(std::span<const Token> tokens, Undo undo) {
     AddBranch(w.post_mixer_norm.get(), count);
     Norm(x(), w.ffn_norm, count, normed());
     if (layer.ffn) {
-      Ffn(*layer.ffn, w.ffn, count, branch());
+      Area area(scratch.area->floats());
+      Ffn(*layer.ffn, w.ffn, count, area, branch());
     } else {
       Moe(*layer.moe, w.moe, count);
     }
@@ -226,16 +205,25 @@ void Session::Impl::RunLayers(std::span<const Token> tokens, Undo undo) {
   history.insert(history.end(), tokens.begin(), tokens.end());
 }
 
+void Session::Impl::MakeRoomForLogits(size_t rows) {
+  logit_rows = 0;
+  tops.clear();
+  if (rows <= host_rows) return;
+  const size_t values = rows * static_cast<size_t>(spec.vocab);
+  logits_buffer = backend.Allocate(values * sizeof(float));
+  logits = std::make_unique_for_overwrite<float[]>(values);
+  host_rows = rows;
+}
+
 // Appends the logits of rows [first_row, first_row + count) of the last pass.
-void Session::Impl::ReadLogits(int first_row, int count) {
-  const auto vocab = static_cast<size_t>(spec.vocab);
-  const size_t needed = static_cast<size_t>(count) * vocab * sizeof(float);
-  if (!logits_buffer || logits_buffer->bytes() < needed) logits_buffer = backend.Allocate(needed);
+void Session::Impl::ComputeLogits(int first_row, int count) {
+  const size_t offset = logit_rows * static_cast<size_t>(spec.vocab);
+  float* out = logits_buffer->floats() + offset;
   Norm(x() + int64_t{first_row} * spec.width, weights.output_norm, count, normed());
-  backend.MatMul(std::vector<Backend::MatMulTarget>{{&weights.output(), logits_buffer->floats()}}, normed(), count);
-  const size_t old = logits.size();
-  logits.resize(old + static_cast<size_t>(count) * vocab);
-  backend.Read(logits_buffer->data(), logits.data() + old, needed);
+  backend.MatMul(std::vector<Backend::MatMulTarget>{{weights.output.get(), out}}, normed(), count);
+  backend.Read(out, logits.get() + offset,
+               static_cast<size_t>(count) * static_cast<size_t>(spec.vocab) * sizeof(float));
+  logit_rows += static_cast<size_t>(count);
 }
 
 Session::Session(Engine& engine, const SessionOptions& options) : impl_(std::make_unique<Impl>(engine, options)) {}
@@ -253,16 +241,32 @@ std::span<const float> Session::Forward(std::span<const Token> tokens, Logits wa
       Fail(ErrorKind::kUsage, "token {} is not in the vocabulary of {}", token, s.spec.vocab);
     }
   }
-  s.logits.clear();
+  s.MakeRoomForLogits(wanted == Logits::kAll ? tokens.size() : wanted == Logits::kLast && !tokens.empty() ? 1 : 0);
   for (size_t start = 0; start < tokens.size(); start += static_cast<size_t>(s.options.chunk)) {
     const auto chunk = tokens.subspan(start, std::min(tokens.size() - start, static_cast<size_t>(s.options.chunk)));
     const auto count = static_cast<int>(chunk.size());
     s.RunLayers(chunk, undo);
     const bool last = start + chunk.size() == tokens.size();
-    if (wanted == Logits::kAll) s.ReadLogits(0, count);
-    if (wanted == Logits::kLast && last) s.ReadLogits(count - 1, 1);
+    if (wanted == Logits::kAll) s.ComputeLogits(0, count);
+    if (wanted == Logits::kLast && last) s.ComputeLogits(count - 1, 1);
   }
-  return s.logits;
+  return {s.logits.get(), s.logit_rows * static_cast<size_t>(s.spec.vocab)};
+}
+
+std::span<const RowTop> Session::Tops() {
+  Impl& s = *impl_;
+  if (s.tops.size() < s.logit_rows) {
+    s.tops.resize(s.logit_rows);
+    s.backend.Tops(s.logits_buffer->floats(), s.spec.vocab, s.tops);
+  }
+  return s.tops;
+}
+
+double Session::TopProbability(size_t row) {
+  Impl& s = *impl_;
+  const int32_t top = Tops()[row].token;
+  return s.backend.TopProbability(s.logits_buffer->floats() + row * static_cast<size_t>(s.spec.vocab), s.spec.vocab,
+                                  top);
 }
 
 int Session::position() const { return impl_->state.position(); }
@@ -276,7 +280,14 @@ void Session::Truncate(int position) {
   impl_->history.resize(static_cast<size_t>(position));
 }
 
-uint64_t Session::state_bytes() const { return impl_->state.bytes(); }
-uint64_t Session::rollback_bytes() const { return impl_->state.rollback_bytes(); }
+SessionMemory MemoryOf(const ModelSpec& spec, const SessionOptions& options) {
+  const SessionOptions resolved = Resolve(spec, options);
+  SessionMemory memory;
+  SequenceState::AddMemory(spec, resolved, memory);
+  memory.scratch = Scratch::Bytes(spec, resolved.chunk);
+  return memory;
+}
+
+SessionMemory Session::memory() const { return MemoryOf(impl_->spec, impl_->options); }
 
 }  // namespace assay

@@ -48,6 +48,17 @@ struct SessionOptions {
   int rollback = 0;  // so many tokens (0 to 64) can be undone one by one, of recurrent states too
 };
 
+// Bytes that a session takes of its backend, without the logits, of which there are as many as are asked for.
+struct SessionMemory {
+  uint64_t cache = 0;     // keys and values
+  uint64_t states = 0;    // of recurrent layers
+  uint64_t rollback = 0;  // what options.rollback adds to them
+  uint64_t scratch = 0;   // activations of a batch
+  uint64_t Total() const { return cache + states + rollback + scratch; }
+};
+// What such a session will take. Throws kUsage as Session() does.
+SessionMemory MemoryOf(const ModelSpec& spec, const SessionOptions& options);
+
 // One sequence: KV cache, recurrent states and the tokens that made them.
 class Session {
  public:
@@ -60,6 +71,11 @@ class Session {
   // valid until the next call. Throws kUsage when the context would overflow or a token is out of the vocabulary;
   // the state is then unchanged.
   std::span<const float> Forward(std::span<const Token> tokens, Logits wanted, Undo undo = Undo::kPossible);
+
+  // Of each row of those logits: the largest, and whether all are finite. A fraction of what reading them costs.
+  std::span<const RowTop> Tops();
+  // The softmax of one of those rows at its largest.
+  double TopProbability(size_t row);
 
   int position() const;  // tokens held
   int context() const;
@@ -75,9 +91,7 @@ class Session {
   // undone.
   void Settle();
 
-  // Bytes of cache and state, and of what rollback adds to them.
-  uint64_t state_bytes() const;
-  uint64_t rollback_bytes() const;
+  SessionMemory memory() const;
 
  private:
   struct Impl;

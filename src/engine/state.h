@@ -14,13 +14,16 @@ namespace assay {
 // was before them, and a log keeps each token's rank-one update (key, delta, decay). Later batches apply the log on the
 // way; settling applies what is left of it for good, with the same arithmetic as the direct path. The convolution
 // keeps its inputs since then. Key-value cells need only a shorter position.
+//
+// A short batch convolves its inputs where the state keeps them; a longer one in the engine's scratch, and the state
+// takes over the last ones.
 class SequenceState {
  public:
   SequenceState(const ModelSpec& spec, Backend& backend, const SessionOptions& options);
 
   struct DeltaNetState {
     std::unique_ptr<Buffer> state;        // [value heads][d][d]
-    std::unique_ptr<Buffer> conv_inputs;  // [window - 1 carried + pending + batch][channels]
+    std::unique_ptr<Buffer> conv_inputs;  // [window - 1 carried + ConvRoom()][channels]
     std::unique_ptr<Buffer> log;          // [rollback][value heads][2 d + 1], null without rollback
   };
 
@@ -38,10 +41,15 @@ class SequenceState {
   // The log of a layer for the batch that Begin() announced.
   DeltaNetLog Log(size_t layer) const;
   KvLayer Kv(size_t layer) const;
-  DeltaNetState& DeltaNet(size_t layer) { return delta_nets_[layer]; }
+  float* State(size_t layer) const { return delta_nets_[layer].state->floats(); }
+  // The inputs of a layer's convolution for the batch that Begin() announced, [window - 1 + tokens][channels]: the
+  // carried rows are there, the batch's own are to be written behind them. `scratch` has room for all.
+  float* ConvInputs(size_t layer, float* scratch);
+  // After the convolution, which may have overwritten the first `tokens` rows of `scratch`.
+  void CarryConvInputs(size_t layer, const float* inputs);
 
-  uint64_t bytes() const { return bytes_; }
-  uint64_t rollback_bytes() const { return rollback_bytes_; }
+  // Adds what a sequence takes, without its scratch.
+  static void AddMemory(const ModelSpec& spec, const SessionOptions& options, SessionMemory& memory);
 
  private:
   struct Cache {
@@ -50,8 +58,7 @@ class SequenceState {
     int window = 0;
   };
 
-  std::unique_ptr<Buffer> Allocate(size_t bytes, uint64_t& counter);
-  void ShiftConvolutions(int tokens);
+  void MoveToCarried(size_t layer, const float* inputs);
   void Clear();
 
   const ModelSpec& spec_;
@@ -63,9 +70,8 @@ class SequenceState {
   int position_ = 0;
   int high_water_ = 0;  // the largest position since Clear(): cells up to it may have been overwritten
   int settled_ = 0;     // the states stand at this position; tokens above it can be undone
+  int batch_ = 0;       // tokens that Begin() announced
   bool logged_ = false;
-  uint64_t bytes_ = 0;
-  uint64_t rollback_bytes_ = 0;
 };
 
 }  // namespace assay

@@ -41,14 +41,12 @@ struct LayerWeights {
 
 struct EngineWeights {
   std::vector<LayerWeights> layers;
-  std::unique_ptr<Weight> token_embedding;
-  std::unique_ptr<Weight> untied_output;
+  std::unique_ptr<Weight> token_embedding;  // a table
+  std::unique_ptr<Weight> output;
   std::unique_ptr<Buffer> output_norm;
   uint64_t bytes_per_token = 0;
-  // Rows gathered from a file's tensor in another order; they outlive the Weights made of them.
+  // Rows gathered from a file's tensor in another order, for Weights that go on reading them.
   std::vector<std::vector<uint8_t>> gathered;
-
-  const Weight& output() const { return untied_output ? *untied_output : *token_embedding; }
 };
 
 }  // namespace assay

@@ -128,9 +128,9 @@ TEST(Mixture, TheOrderInTheFileDoesNotMatter) {
   for (size_t i = 0; i < choices.size(); ++i) EXPECT_EQ(choices[i].format, reversed[choices.size() - 1 - i].format);
 }
 
-// The file sizes in ../shared/models/README.md are of a quantiser that leaves attn_qkv at the base and gives a second
-// attn_v (of shared heads, not raised by its layer) one step more; header and vectors take 201,696 bytes. By hand, for
-// six attn_qkv of 512 super-blocks each and that attn_v of 64:
+// The sizes that were published with these models are of a quantiser that leaves attn_qkv at the base and gives a
+// second attn_v (of shared heads, not raised by its layer) one step more; header and vectors take 201,696 bytes. By
+// hand, for six attn_qkv of 512 super-blocks each and that attn_v of 64:
 TEST(Mixture, TinyQwen35HasTheSizesComputedByHand) {
   constexpr uint64_t kRest = 201696;
   const std::vector<MixtureTensor> tensors = kTiny.Tensors();

@@ -48,6 +48,10 @@ std::string SharedPrefix(const std::filesystem::path& path, const GgufPart& firs
 
 }  // namespace
 
+void GgufFile::Forget(const GgufTensor& tensor) const {
+  for (const MappedFile& map : maps_) map.Forget(tensor.data);
+}
+
 GgufPart GgufFile::MapPart(const std::filesystem::path& path) {
   parts_.push_back(path);
   maps_.emplace_back(path);

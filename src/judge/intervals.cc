@@ -128,6 +128,8 @@ double Estimate::Unscaled(double value) const {
 
 double Estimate::value() const { return Scaled(mean_); }
 
+double Estimate::neutral() const { return Scaled(0.0); }
+
 double Estimate::scaled_error() const {
   const double slope = scale_ == Scale::kPlain ? 1.0 : std::exp(mean_) * (scale_ == Scale::kPercent ? 100.0 : 1.0);
   return error_ * slope;

@@ -39,7 +39,9 @@ class Estimate {
   // `unit` names one unit: "window", "prompt", "round".
   Estimate(std::span<const double> values, std::string_view unit, Order order, Scale scale);
 
-  double value() const;  // on its scale
+  double value() const;                  // on its scale
+  double mean() const { return mean_; }  // before the scale is applied: 0 is no difference
+  double neutral() const;                // no difference on its scale: 0, 1 for ratios
   int units() const { return units_; }
   const std::string& unit() const { return unit_; }
   bool enough() const { return units_ >= kFewestUnits; }
@@ -53,7 +55,7 @@ class Estimate {
   double p_value() const;
   std::string method() const;  // "Student, 31 degrees of freedom, logarithms"
 
-  // How many units more would be needed for the mean to differ from `neutral` (on the scale) in an interval of `level`
+  // How many units more would be needed for the value to differ from `neutral` (on the scale) in an interval of `level`
   // with a probability of 80%, if mean and spread stay as they are; nothing when that is not to be hoped for (more than
   // kMostUnits) or no spread was seen. 0 when it differs already.
   std::optional<int> MoreUnits(double neutral, double level = kLevel) const;

@@ -1,8 +1,9 @@
 #include "measure/perplexity.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <string>
 
@@ -10,6 +11,7 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "judge/statistics.h"
+#include "measure/log_softmax.h"
 #include "text/same_tokenizer.h"
 
 namespace assay {
@@ -18,121 +20,158 @@ namespace {
 constexpr int kSmallestContext = 8;
 
 // Logits are taken in batches of about this size: those of a whole half window would be 254 MB for 248,320 tokens.
-constexpr size_t kLogitBytes = 32 << 20;
-
-// Of one row of logits; double precision throughout, since a perplexity sums hundreds of thousands of small terms.
-struct LogSoftmax {
-  double log_sum = 0.0;  // log of the sum of exp(logit)
-  int top = 0;           // the lowest of the largest
-  bool finite = true;
-};
-
-LogSoftmax Normalise(std::span<const float> logits) {
-  LogSoftmax result;
-  float largest = logits[0];
-  for (size_t i = 0; i < logits.size(); ++i) {
-    // True for NaN as well.
-    if (!(std::abs(logits[i]) <= std::numeric_limits<float>::max())) return {.finite = false};
-    if (logits[i] > largest) {
-      largest = logits[i];
-      result.top = static_cast<int>(i);
-    }
-  }
-  double sum = 0.0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - static_cast<double>(largest));
-  result.log_sum = static_cast<double>(largest) + std::log(sum);
-  return result;
-}
-
-// KL(base || model) = sum of p_base (log p_base - log p_model), both normalised already.
-double Divergence(std::span<const float> base, const LogSoftmax& base_norm, std::span<const float> model,
-                  const LogSoftmax& model_norm) {
-  double sum = 0.0;
-  for (size_t i = 0; i < base.size(); ++i) {
-    const double base_log = static_cast<double>(base[i]) - base_norm.log_sum;
-    const double model_log = static_cast<double>(model[i]) - model_norm.log_sum;
-    sum += std::exp(base_log) * (base_log - model_log);
-  }
-  // A divergence is never negative; the rounding of its terms may be.
-  return std::max(sum, 0.0);
-}
+constexpr size_t kLogitBytes = 64 << 20;
 
 struct PositionScore {
   bool finite = true;
-  bool base_finite = true;
   double nll = 0.0;
   double base_nll = 0.0;
   double divergence = 0.0;
   bool same_top = true;
 };
 
-PositionScore ScorePosition(std::span<const float> model, std::span<const float> base, Token next) {
-  const auto target = static_cast<size_t>(next);
+PositionScore ScorePosition(std::span<const float> model, Token next) {
   const LogSoftmax norm = Normalise(model);
-  PositionScore score{.finite = norm.finite, .nll = norm.log_sum - static_cast<double>(model[target])};
-  if (base.empty() || !norm.finite) return score;
-  const LogSoftmax base_norm = Normalise(base);
-  score.base_finite = base_norm.finite;
-  if (!base_norm.finite) return score;
-  score.base_nll = base_norm.log_sum - static_cast<double>(base[target]);
-  score.divergence = Divergence(base, base_norm, model, norm);
-  score.same_top = norm.top == base_norm.top;
-  return score;
+  return {.finite = norm.finite, .nll = norm.log_sum - static_cast<double>(model[static_cast<size_t>(next)])};
 }
 
-// Takes the windows one after the other and holds what accumulates over them.
+PositionScore ScorePosition(std::span<const float> model, std::span<const float> base, const LogSoftmax& base_norm,
+                            Token next) {
+  const LogSoftmax norm = Normalise(model);
+  if (!norm.finite) return {.finite = false};
+  const auto target = static_cast<size_t>(next);
+  return {.nll = norm.log_sum - static_cast<double>(model[target]),
+          .base_nll = base_norm.log_sum - static_cast<double>(base[target]),
+          .divergence = Divergence(base, base_norm, model, norm),
+          .same_top = norm.top == base_norm.top};
+}
+
+// What one model's scores accumulate to.
+class Tally {
+ public:
+  explicit Tally(bool has_base) : has_base_(has_base) {}
+
+  void Add(const PositionScore& score) {
+    ++result_.tokens_scored;
+    nll_.Add(score.nll);
+    if (!has_base_) return;
+    base_nll_.Add(score.base_nll);
+    divergence_.Add(score.divergence);
+    divergences_.push_back(static_cast<float>(score.divergence));
+    agreement_.Add(score.same_top ? 1.0 : 0.0);
+  }
+
+  void EndWindow() {
+    ++result_.windows;
+    const auto end = [](RunningMoments& moments, std::vector<float>& values) {
+      values.push_back(static_cast<float>(moments.mean()));
+      moments = {};
+    };
+    end(nll_, result_.window_nll);
+    if (!has_base_) return;
+    end(base_nll_, base_.window_nll);
+    end(divergence_, base_.window_kld);
+    end(agreement_, base_.window_top1);
+  }
+
+  void Fail(std::string failure) { result_.failure = std::move(failure); }
+  bool failed() const { return !result_.failure.empty(); }
+
+  PerplexityResult Finish() {
+    if (has_base_ && !failed() && !divergences_.empty()) {
+      base_.kld_median = Quantile(divergences_, 0.5);
+      base_.kld_p99 = Quantile(divergences_, 0.99);
+      base_.kld_max = Quantile(divergences_, 1.0);
+      result_.base = std::move(base_);
+    }
+    return std::move(result_);
+  }
+
+ private:
+  bool has_base_;
+  PerplexityResult result_;
+  BaseComparison base_;
+  RunningMoments nll_, base_nll_, divergence_, agreement_;  // of the window at hand
+  std::vector<float> divergences_;                          // of all positions
+};
+
+// Takes the windows one after the other through all models.
 class Scorer {
  public:
-  Scorer(LogitSource& model, LogitSource* base, const PerplexityOptions& options)
-      : model_(model),
+  Scorer(std::span<LogitSource* const> models, LogitSource* base, const PerplexityOptions& options)
+      : models_(models),
         base_(base),
         context_(options.context),
         source_(options.source),
-        vocab_(static_cast<size_t>(model.vocab())),
+        vocab_(static_cast<size_t>(models.front()->vocab())),
         batch_(std::clamp(kLogitBytes / (vocab_ * sizeof(float)), size_t{1}, static_cast<size_t>(options.context))),
+        tallies_(models.size(), Tally(base != nullptr)),
         pool_(options.threads > 0 ? options.threads : HardwareThreads()) {}
 
   void Add(std::span<const Token> window) {
     const auto first = static_cast<size_t>(context_ / 2);
-    model_.Reset();
-    model_.Forward(window.first(first), Logits::kNone);
-    if (base_ != nullptr) {
-      base_->Reset();
-      base_->Forward(window.first(first), Logits::kNone);
-    }
+    ForEachSource([&](LogitSource& source) {
+      source.Reset();
+      source.Forward(window.first(first), Logits::kNone);
+    });
     // The last token predicts one of the next window: it is not needed.
     const auto last = static_cast<size_t>(context_ - 1);
     for (size_t at = first; at < last; at += batch_) AddBatch(window, at, std::min(batch_, last - at));
     ++windows_;
+    for (Tally& tally : tallies_) {
+      if (!tally.failed()) tally.EndWindow();
+    }
   }
 
   int windows() const { return windows_; }
+  bool AllFailed() const {
+    return std::all_of(tallies_.begin(), tallies_.end(), [](const Tally& tally) { return tally.failed(); });
+  }
 
-  PerplexityResult Finish() {
-    PerplexityResult result;
-    result.windows = windows_;
-    result.tokens_scored = nll_.count();
-    result.nll = nll_.mean();
-    result.nll_se = nll_.standard_error();
-    result.ppl = std::exp(result.nll);
-    result.ppl_se = result.ppl * result.nll_se;
-    result.position_nll = std::move(position_nll_);
-    if (base_ != nullptr) result.base = Compare();
-    return result;
+  std::vector<PerplexityResult> Finish() {
+    std::vector<PerplexityResult> results;
+    for (Tally& tally : tallies_) results.push_back(tally.Finish());
+    return results;
   }
 
  private:
+  template <typename Do>
+  void ForEachSource(const Do& action) {
+    if (base_ != nullptr) action(*base_);
+    for (size_t i = 0; i < models_.size(); ++i) {
+      if (!tallies_[i].failed()) action(*models_[i]);
+    }
+  }
+
   void AddBatch(std::span<const Token> window, size_t at, size_t count) {
     const std::span<const Token> tokens = window.subspan(at, count);
-    const std::span<const float> logits = Take(model_, tokens);
     const std::span<const float> base_logits = base_ != nullptr ? Take(*base_, tokens) : std::span<const float>();
-    std::vector<PositionScore> scores(count);
-    pool_.ParallelFor(static_cast<int64_t>(count), [&](int64_t index) {
-      const auto i = static_cast<size_t>(index);
-      const auto row = [&](std::span<const float> all) { return all.empty() ? all : all.subspan(i * vocab_, vocab_); };
-      scores[i] = ScorePosition(row(logits), row(base_logits), window[at + i + 1]);
+    std::vector<LogSoftmax> base_norms(base_ != nullptr ? count : 0);
+    const auto row = [&](std::span<const float> all, size_t i) { return all.subspan(i * vocab_, vocab_); };
+    pool_.ParallelFor(static_cast<int64_t>(base_norms.size()), [&](int64_t i) {
+      base_norms[static_cast<size_t>(i)] = Normalise(row(base_logits, static_cast<size_t>(i)));
     });
-    for (size_t i = 0; i < count; ++i) Accumulate(scores[i], at + i);
+    for (size_t i = 0; i < base_norms.size(); ++i) {
+      if (!base_norms[i].finite) Fail(ErrorKind::kInvalid, "{}", NotFinite("base model", at + i));
+    }
+    for (size_t m = 0; m < models_.size(); ++m) {
+      if (tallies_[m].failed()) continue;
+      const std::span<const float> logits = Take(*models_[m], tokens);
+      std::vector<PositionScore> scores(count);
+      pool_.ParallelFor(static_cast<int64_t>(count), [&](int64_t index) {
+        const auto i = static_cast<size_t>(index);
+        scores[i] = base_ == nullptr
+                        ? ScorePosition(row(logits, i), window[at + i + 1])
+                        : ScorePosition(row(logits, i), row(base_logits, i), base_norms[i], window[at + i + 1]);
+      });
+      for (size_t i = 0; i < count && !tallies_[m].failed(); ++i) {
+        if (scores[i].finite) {
+          tallies_[m].Add(scores[i]);
+        } else {
+          tallies_[m].Fail(NotFinite("model", at + i));
+        }
+      }
+    }
   }
 
   std::span<const float> Take(LogitSource& source, std::span<const Token> tokens) const {
@@ -144,49 +183,22 @@ class Scorer {
     return logits;
   }
 
-  void Accumulate(const PositionScore& score, size_t position) {
-    if (!score.finite || !score.base_finite) {
-      Fail(ErrorKind::kInvalid,
-           "{}: the {} gives logits that are not finite in window {} at position {}; the file or a "
-           "kernel is broken: try --backend ref",
-           source_, score.finite ? "base model" : "model", windows_, position);
-    }
-    nll_.Add(score.nll);
-    position_nll_.push_back(static_cast<float>(score.nll));
-    if (base_ == nullptr) return;
-    base_nll_.Add(score.base_nll);
-    difference_.Add(score.nll - score.base_nll);
-    divergence_.Add(score.divergence);
-    divergences_.push_back(static_cast<float>(score.divergence));
-    agreement_.Add(score.same_top ? 1.0 : 0.0);
+  std::string NotFinite(std::string_view who, size_t position) const {
+    return fmt::format(
+        "{}: the {} gives logits that are not finite in window {} at position {}; the file or a "
+        "kernel is broken: try --backend ref",
+        source_, who, windows_, position);
   }
 
-  BaseComparison Compare() const {
-    BaseComparison base;
-    base.ppl = std::exp(base_nll_.mean());
-    base.ppl_se = base.ppl * base_nll_.standard_error();
-    base.delta_pct = 100.0 * std::expm1(difference_.mean());
-    base.delta_pct_se = 100.0 * std::exp(difference_.mean()) * difference_.standard_error();
-    base.kld_mean = divergence_.mean();
-    base.kld_se = divergence_.standard_error();
-    base.kld_median = Quantile(divergences_, 0.5);
-    base.kld_p99 = Quantile(divergences_, 0.99);
-    base.kld_max = Quantile(divergences_, 1.0);
-    base.top1_agree = agreement_.mean();
-    base.top1_agree_se = agreement_.standard_error();
-    return base;
-  }
-
-  LogitSource& model_;
+  std::span<LogitSource* const> models_;
   LogitSource* base_;
   const int context_;
   const std::string source_;
   const size_t vocab_;
   const size_t batch_;
+  std::vector<Tally> tallies_;  // as the models
   ThreadPool pool_;
   int windows_ = 0;
-  RunningMoments nll_, base_nll_, difference_, divergence_, agreement_;
-  std::vector<float> position_nll_, divergences_;
 };
 
 // A model of the engine as a source of logits.
@@ -216,29 +228,44 @@ void RequireComparable(const Model& model, const Model& base) {
 
 }  // namespace
 
-PerplexityResult ScoreWindows(LogitSource& model, LogitSource* base,
-                              const std::function<bool(std::vector<Token>&)>& next_window,
-                              const PerplexityOptions& options) {
-  Scorer scorer(model, base, options);
+double PerplexityResult::nll() const {
+  double sum = 0.0;
+  for (const float window : window_nll) sum += static_cast<double>(window);
+  return sum / static_cast<double>(window_nll.size());
+}
+
+double PerplexityResult::ppl() const { return std::exp(nll()); }
+
+std::vector<PerplexityResult> ScoreWindows(std::span<LogitSource* const> models, LogitSource* base,
+                                           const std::function<bool(std::vector<Token>&)>& next_window,
+                                           const PerplexityOptions& options) {
+  Scorer scorer(models, base, options);
   std::vector<Token> window;
-  while ((options.windows == 0 || scorer.windows() < options.windows) && next_window(window)) scorer.Add(window);
+  while ((options.windows == 0 || scorer.windows() < options.windows) && !scorer.AllFailed() && next_window(window)) {
+    scorer.Add(window);
+  }
   return scorer.Finish();
 }
 
-PerplexityResult MeasurePerplexity(Engine& model, Engine* base, std::string_view text,
-                                   const PerplexityOptions& options) {
+std::vector<PerplexityResult> MeasurePerplexities(std::span<Engine* const> models, Engine* base, std::string_view text,
+                                                  const PerplexityOptions& options) {
   if (options.context < kSmallestContext || options.windows < 0) {
     Fail(ErrorKind::kUsage, "a window of {} tokens, {} windows: at least {} tokens, and 0 (all) or more windows",
          options.context, options.windows, kSmallestContext);
   }
   if (text.empty()) Fail(ErrorKind::kBadFile, "{}: the text is empty; perplexity needs one to score", options.source);
-  if (base != nullptr) RequireComparable(model.model(), base->model());
 
   const Stopwatch watch;
-  WindowReader reader(*model.model().tokenizer, text, options.context);
-  SessionSource source(model, options);
+  const Model& reference = base != nullptr ? base->model() : models.front()->model();
+  std::vector<std::unique_ptr<SessionSource>> sources;
+  std::vector<LogitSource*> model_sources;
+  for (Engine* model : models) {
+    if (&model->model() != &reference) RequireComparable(model->model(), reference);
+    model_sources.push_back(sources.emplace_back(std::make_unique<SessionSource>(*model, options)).get());
+  }
   const std::unique_ptr<SessionSource> base_source =
       base != nullptr ? std::make_unique<SessionSource>(*base, options) : nullptr;
+  WindowReader reader(*reference.tokenizer, text, options.context);
   int begun = 0;
   const auto next_window = [&](std::vector<Token>& window) {
     if (options.progress && begun > 0) {
@@ -253,8 +280,16 @@ PerplexityResult MeasurePerplexity(Engine& model, Engine* base, std::string_view
     ++begun;
     return found;
   };
-  PerplexityResult result = ScoreWindows(source, base_source.get(), next_window, options);
-  result.seconds = watch.Seconds();
+  std::vector<PerplexityResult> results = ScoreWindows(model_sources, base_source.get(), next_window, options);
+  for (PerplexityResult& result : results) result.seconds = watch.Seconds();
+  return results;
+}
+
+PerplexityResult MeasurePerplexity(Engine& model, Engine* base, std::string_view text,
+                                   const PerplexityOptions& options) {
+  Engine* const models[] = {&model};
+  PerplexityResult result = std::move(MeasurePerplexities(models, base, text, options).front());
+  if (!result.failure.empty()) Fail(ErrorKind::kInvalid, "{}", result.failure);
   return result;
 }
 

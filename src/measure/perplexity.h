@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -22,33 +23,38 @@ struct PerplexityOptions {
   std::function<void(double)> progress = {};
 };
 
-// The model against a base, over the same positions.
+// A model against a base, over the same positions: means over the scored positions of each window.
 struct BaseComparison {
-  double ppl = 0.0, ppl_se = 0.0;  // of the base
-  // The perplexity's relative difference in percent, from the paired difference of the log-likelihoods of each
-  // position; positive: the model is worse than the base.
-  double delta_pct = 0.0, delta_pct_se = 0.0;
-  // Kullback-Leibler divergence of the model from the base at a position, in nats.
-  double kld_mean = 0.0, kld_se = 0.0, kld_median = 0.0, kld_p99 = 0.0, kld_max = 0.0;
-  double top1_agree = 0.0, top1_agree_se = 0.0;  // share of positions with the same most likely token
+  std::vector<float> window_nll;   // of the base
+  std::vector<float> window_kld;   // Kullback-Leibler divergence of the model from the base, in nats
+  std::vector<float> window_top1;  // share of positions with the same most likely token
+  double kld_median = 0.0, kld_p99 = 0.0, kld_max = 0.0;  // of the positions
 };
 
 struct PerplexityResult {
   int windows = 0;
   int64_t tokens_scored = 0;
-  double nll = 0.0, nll_se = 0.0;  // mean over the scored positions, in nats
-  double ppl = 0.0, ppl_se = 0.0;
+  std::vector<float> window_nll;  // mean negative log-likelihood of each window, in nats
   double seconds = 0.0;
-  std::vector<float> position_nll;  // of each scored position in order: pairs any two models of the same text
   std::optional<BaseComparison> base;
+  std::string failure;  // which logit was not finite; the figures then say nothing
+
+  double nll() const;  // the mean over all
+  double ppl() const;
 };
 
 // Perplexity over non-overlapping windows of the text, each from an empty state. The second half of a window is scored:
 // positions c/2 to c-2 predict the token after them (llama.cpp's perplexity tool scores the same ones: 255 of 512).
 // Where the vocabulary adds a BOS it begins the text and takes the place of each window's first token.
-// Memory does not grow with the text, but for a few floats for each scored position.
-// Throws kBadFile for a text without a whole window, kUsage for tokenizers that differ, kInvalid for logits that are
-// not finite.
+// Memory does not grow with the text, but for a few floats for each window and, with a base, one for each position.
+//
+// Several models go through the text together, and the base once for all of them. Throws kBadFile for a text without a
+// whole window, kUsage for tokenizers that differ, kInvalid when the base's logits are not finite; a model whose logits
+// are not is left out from there on, with the reason in its result.
+std::vector<PerplexityResult> MeasurePerplexities(std::span<Engine* const> models, Engine* base, std::string_view text,
+                                                  const PerplexityOptions& options);
+
+// Of one model; throws kInvalid when its logits are not finite.
 PerplexityResult MeasurePerplexity(Engine& model, Engine* base, std::string_view text,
                                    const PerplexityOptions& options);
 
@@ -63,9 +69,9 @@ class LogitSource {
 };
 
 // The same over ready windows: `next_window` fills in the tokens of the next one, or returns false.
-PerplexityResult ScoreWindows(LogitSource& model, LogitSource* base,
-                              const std::function<bool(std::vector<Token>&)>& next_window,
-                              const PerplexityOptions& options);
+std::vector<PerplexityResult> ScoreWindows(std::span<LogitSource* const> models, LogitSource* base,
+                                           const std::function<bool(std::vector<Token>&)>& next_window,
+                                           const PerplexityOptions& options);
 
 // Cuts a text into windows of tokens, tokenizing it piece by piece as windows are asked for. Pieces end where no
 // tokenizer can join what stands on both sides, so that the tokens are those of the whole text.

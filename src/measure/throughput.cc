@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/rng.h"
+#include "base/thread_pool.h"
 #include "measure/environment.h"
 
 namespace assay {
@@ -21,13 +22,6 @@ std::vector<Token> RandomTokens(int count, int vocab, Rng& rng) {
   return tokens;
 }
 
-void WarmUp(Session& session, int vocab, const ThroughputTest& test, uint64_t seed) {
-  ThroughputTest brief = test;
-  brief.depth = 0;
-  if (test.kind == ThroughputTest::Kind::kGenerate) brief.tokens = std::min(test.tokens, kWarmUpTokens);
-  MeasureOnce(session, vocab, brief, seed);
-}
-
 void RequireSensible(std::span<const ThroughputTest> tests, const ThroughputOptions& options) {
   if (options.repetitions < 1) Fail(ErrorKind::kUsage, "{} repetitions: at least 1", options.repetitions);
   for (const ThroughputTest& test : tests) {
@@ -35,6 +29,12 @@ void RequireSensible(std::span<const ThroughputTest> tests, const ThroughputOpti
       Fail(ErrorKind::kUsage, "test {}: at least 1 token, at depth 0 or more", test.name());
     }
   }
+}
+
+// The tokens of a test, in the steps in which they are decoded.
+void Decode(Session& session, std::span<const Token> tokens, ThroughputTest::Kind kind) {
+  const size_t step = kind == ThroughputTest::Kind::kPrompt ? tokens.size() : 1;
+  for (size_t at = 0; at < tokens.size(); at += step) session.Forward(tokens.subspan(at, step), Logits::kLast);
 }
 
 // A model's session, with room for its longest test.
@@ -47,6 +47,7 @@ std::unique_ptr<Session> OpenSession(Engine& engine, std::span<const ThroughputT
 struct Cell {
   size_t model;
   size_t test;
+  bool placebo = false;
   std::vector<Sample> samples = {};
 };
 
@@ -55,8 +56,14 @@ void MeasureRounds(std::span<Engine* const> engines, std::span<const ThroughputT
                    const ThroughputOptions& options, std::vector<Cell>& cells, Probe& probe) {
   std::vector<std::unique_ptr<Session>> sessions;
   for (Engine* engine : engines) sessions.push_back(OpenSession(*engine, tests, options.cache));
+  // The placebo's own: nothing but the weights is shared.
+  if (options.placebo) sessions.push_back(OpenSession(*engines.front(), tests, options.cache));
+  const auto session = [&](const Cell& cell) -> Session& {
+    return cell.placebo ? *sessions.back() : *sessions[cell.model];
+  };
   const auto vocab = [&](const Cell& cell) { return engines[cell.model]->model().spec.vocab; };
-  for (const Cell& cell : cells) WarmUp(*sessions[cell.model], vocab(cell), tests[cell.test], options.seed);
+  for (const Cell& cell : cells) WarmUp(session(cell), vocab(cell), tests[cell.test], options.seed);
+  FixedWork work(options.threads > 0 ? options.threads : HardwareThreads());
 
   const int count = static_cast<int>(cells.size());
   for (int round = 0; round < options.repetitions; ++round) {
@@ -68,7 +75,7 @@ void MeasureRounds(std::span<Engine* const> engines, std::span<const ThroughputT
       Cell& cell = cells[static_cast<size_t>(order[static_cast<size_t>(place)])];
       // All models see the same tokens in a round.
       const uint64_t seed = options.seed + static_cast<uint64_t>(round);
-      Sample sample = MeasureOnce(*sessions[cell.model], vocab(cell), tests[cell.test], seed);
+      Sample sample = MeasureOnce(session(cell), vocab(cell), tests[cell.test], seed, work);
       sample.round = round;
       sample.order = place;
       cell.samples.push_back(sample);
@@ -96,23 +103,29 @@ std::string ThroughputTest::name() const {
   return depth > 0 ? fmt::format("{} @ d{}", base, depth) : base;
 }
 
-Sample MeasureOnce(Session& session, int vocab, const ThroughputTest& test, uint64_t seed) {
+Sample MeasureOnce(Session& session, int vocab, const ThroughputTest& test, uint64_t seed, FixedWork& work) {
   Rng rng(seed);
   session.Truncate(0);
   if (test.depth > 0) session.Forward(RandomTokens(test.depth, vocab, rng), Logits::kNone);
   const std::vector<Token> tokens = RandomTokens(test.tokens, vocab, rng);
-  const size_t step = test.kind == ThroughputTest::Kind::kPrompt ? tokens.size() : 1;
 
   Sample sample;
+  const double work_seconds = work.Seconds();
   const ConditionsWatch conditions;
   const Stopwatch watch;
-  for (size_t at = 0; at < tokens.size(); at += step) {
-    session.Forward(std::span(tokens).subspan(at, step), Logits::kLast);
-  }
+  Decode(session, tokens, test.kind);
   sample.seconds = watch.Seconds();
   sample.conditions = conditions.Finish();
+  sample.conditions.work_seconds = work_seconds;
   sample.tokens = test.tokens;
   return sample;
+}
+
+void WarmUp(Session& session, int vocab, const ThroughputTest& test, uint64_t seed) {
+  Rng rng(seed);
+  session.Truncate(0);
+  const int tokens = test.kind == ThroughputTest::Kind::kGenerate ? std::min(test.tokens, kWarmUpTokens) : test.tokens;
+  Decode(session, RandomTokens(tokens, vocab, rng), test.kind);
 }
 
 std::vector<int> RoundOrder(int cells, int round, uint64_t seed) {
@@ -155,6 +168,9 @@ ThroughputReport MeasureThroughput(std::span<Engine* const> engines, std::span<c
   for (size_t model = 0; model < engines.size(); ++model) {
     for (size_t test = 0; test < tests.size(); ++test) cells.push_back({.model = model, .test = test});
   }
+  for (size_t test = 0; options.placebo && test < tests.size(); ++test) {
+    cells.push_back({.model = 0, .test = test, .placebo = true});
+  }
   Probe probe(options.threads, options.probe_seconds);
   probe.SamplePeak();
   MeasureRounds(engines, tests, options, cells, probe);
@@ -166,6 +182,7 @@ ThroughputReport MeasureThroughput(std::span<Engine* const> engines, std::span<c
     report.results.push_back(SummarizeThroughput(*engines[cell.model], tests[cell.test], std::move(cell.samples),
                                                  options.cache, report.probe));
     report.results.back().model = cell.model;
+    report.results.back().placebo = cell.placebo;
   }
   return report;
 }

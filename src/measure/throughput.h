@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/cpu/probes.h"
 #include "engine/session.h"
 #include "judge/statistics.h"
 #include "measure/probe.h"
@@ -29,7 +30,8 @@ struct ThroughputOptions {
   int repetitions = 5;
   CacheType cache = CacheType::kF16;
   uint64_t seed = 1;
-  int threads = 0;              // of the probe: as the backends have them
+  int threads = 0;              // of the probe: as the backends have them; 0: all that the process may use
+  bool placebo = true;          // the first model is measured a second time under another name, in the same rotation
   double probe_seconds = 0.25;  // for each sample of the probe
   // Called before each repetition with the share of all that is done.
   std::function<void(double)> progress = {};
@@ -37,7 +39,8 @@ struct ThroughputOptions {
 
 // One test of one model.
 struct ThroughputResult {
-  size_t model = 0;  // index of the engine
+  size_t model = 0;      // index of the engine
+  bool placebo = false;  // a second measurement of the first model
   ThroughputTest test;
   std::vector<Sample> samples;  // in the order taken
   Summary tok_per_s;
@@ -51,7 +54,8 @@ struct ThroughputResult {
 };
 
 struct ThroughputReport {
-  std::vector<ThroughputResult> results;  // of model 0 its tests in the order given, then of model 1, ...
+  // Of model 0 its tests in the order given, then of model 1, ..., and of the placebo last.
+  std::vector<ThroughputResult> results;
   ProbeResult probe;
 };
 
@@ -60,8 +64,11 @@ struct ThroughputReport {
 ThroughputReport MeasureThroughput(std::span<Engine* const> engines, std::span<const ThroughputTest> tests,
                                    const ThroughputOptions& options);
 
-// The steps of it. One repetition on a session that has room for depth + tokens; the session is emptied first.
-Sample MeasureOnce(Session& session, int vocab, const ThroughputTest& test, uint64_t seed);
+// The steps of it. One repetition on a session that has room for depth + tokens; the session is emptied first. `work`
+// is timed right before.
+Sample MeasureOnce(Session& session, int vocab, const ThroughputTest& test, uint64_t seed, FixedWork& work);
+// The same without time: touches every weight and buffer.
+void WarmUp(Session& session, int vocab, const ThroughputTest& test, uint64_t seed);
 // The figures that follow from the samples.
 ThroughputResult SummarizeThroughput(const Engine& engine, const ThroughputTest& test, std::vector<Sample> samples,
                                      CacheType cache, const ProbeResult& probe);

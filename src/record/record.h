@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -45,10 +46,10 @@ struct ModelIdentity {
 
 // How the machine fared while something was measured.
 struct Conditions {
-  std::optional<double> load_average;  // of one minute, at the end
-  std::optional<double> cpu_mhz;       // mean over the cores, at the end
-  int64_t involuntary_switches = 0;    // the scheduler took a core away from this process
-  int64_t major_faults = 0;            // pages that had to come from the disk: the memory did not suffice
+  std::optional<double> load_average = std::nullopt;  // of one minute, at the end
+  std::optional<double> cpu_mhz = std::nullopt;       // mean over the cores, at the end
+  int64_t involuntary_switches = 0;                   // the scheduler took a core away from this process
+  int64_t major_faults = 0;  // pages that had to come from the disk: the memory did not suffice
   // Pages that the machine swapped in or out meanwhile.
   std::optional<int64_t> swapped_pages = std::nullopt;
   // Seconds of a fixed piece of work on the run's own threads, taken right beside the sample: the clock as the run
@@ -64,7 +65,7 @@ struct Sample {
   int order = 0;  // place within the round
   int64_t tokens = 0;
   double seconds = 0.0;
-  Conditions conditions;
+  Conditions conditions = {};
   int session = 1;  // which start of an interrupted and resumed study took it
 
   double tok_per_s() const { return static_cast<double>(tokens) / seconds; }
@@ -96,7 +97,7 @@ struct Metric {
 struct GuardResult {
   std::string name;
   bool tripped = false;
-  std::string evidence;
+  std::string evidence = {};
   bool warning = false;
 
   bool operator==(const GuardResult&) const = default;
@@ -111,6 +112,14 @@ struct Verdict {
   std::string sentence;  // may be empty where the outcome says all
 
   bool operator==(const Verdict&) const = default;
+};
+
+// Many values of one run under a name, such as the negative log-likelihood of each window.
+struct Series {
+  std::string name;
+  std::vector<float> values;
+
+  bool operator==(const Series&) const = default;
 };
 
 // One cell of a study: one thing measured on one model. Or what was judged of several: kinds "ladder" and "comparison"
@@ -128,6 +137,7 @@ struct RunRecord {
   std::vector<Sample> samples;
   std::vector<GuardResult> guards;
   std::vector<Verdict> verdicts;
+  std::vector<Series> series;  // read from a store one by one, when wanted: empty in what it gives back
 
   bool valid() const {
     for (const GuardResult& guard : guards) {
@@ -136,5 +146,13 @@ struct RunRecord {
     return true;
   }
 };
+
+// The metric of that name, or null.
+inline const Metric* FindMetric(const RunRecord& record, std::string_view name) {
+  for (const Metric& metric : record.metrics) {
+    if (metric.name == name) return &metric;
+  }
+  return nullptr;
+}
 
 }  // namespace assay

@@ -33,19 +33,15 @@ std::optional<std::string_view> View(const std::optional<std::string>& text) {
 
 Store::Store(const std::filesystem::path& path) : database_(path) { Migrate(database_, Migrations(), path); }
 
-int64_t Store::AddRun(const RunRecord& record, std::span<const Series> series) {
-  return InsertWholeRun(std::nullopt, record, series);
-}
+int64_t Store::AddRun(const RunRecord& record) { return InsertWholeRun(std::nullopt, record); }
 
-int64_t Store::AddStudyRun(int64_t study, const RunRecord& record, std::span<const Series> series) {
-  return InsertWholeRun(study, record, series);
-}
+int64_t Store::AddStudyRun(int64_t study, const RunRecord& record) { return InsertWholeRun(study, record); }
 
-int64_t Store::InsertWholeRun(std::optional<int64_t> study, const RunRecord& record, std::span<const Series> series) {
+int64_t Store::InsertWholeRun(std::optional<int64_t> study, const RunRecord& record) {
   Transaction transaction(database_);
   const int64_t run = InsertRun(study, record);
   for (const Sample& sample : record.samples) InsertSample(run, sample);
-  InsertResults(run, record, series);
+  InsertResults(run, record);
   transaction.Commit();
   return run;
 }
@@ -97,9 +93,9 @@ int64_t Store::BeginRun(int64_t study, const RunRecord& record) {
 
 void Store::AddSample(int64_t run, const Sample& sample) { InsertSample(run, sample); }
 
-void Store::FinishRun(int64_t run, const RunRecord& results, std::span<const Series> series) {
+void Store::FinishRun(int64_t run, const RunRecord& results) {
   Transaction transaction(database_);
-  InsertResults(run, results, series);
+  InsertResults(run, results);
   transaction.Commit();
 }
 
@@ -128,7 +124,7 @@ void Store::InsertSample(int64_t run, const Sample& sample) {
   insert.Bind(12, sample.conditions.swapped_pages).Bind(13, sample.conditions.work_seconds).Run();
 }
 
-void Store::InsertResults(int64_t run, const RunRecord& results, std::span<const Series> series) {
+void Store::InsertResults(int64_t run, const RunRecord& results) {
   Statement metric_row = database_.Prepare(
       "INSERT INTO metric (run_id, name, value, error, low, high, unit, units, method)"
       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
@@ -158,7 +154,7 @@ void Store::InsertResults(int64_t run, const RunRecord& results, std::span<const
     verdict_row.Bind(6, std::string_view(verdict.sentence)).Run();
   }
   Statement series_row = database_.Prepare("INSERT INTO series (run_id, name, data) VALUES (?, ?, ?)");
-  for (const Series& one : series) {
+  for (const Series& one : results.series) {
     series_row.Bind(1, run).Bind(2, std::string_view(one.name)).Bind(3, std::span<const float>(one.values)).Run();
   }
   const std::optional<std::string> reason = InvalidReason(results.guards);

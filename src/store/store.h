@@ -14,14 +14,6 @@
 
 namespace assay {
 
-// Many values of one run under a name, such as the log-likelihood of each scored position.
-struct Series {
-  std::string name;
-  std::vector<float> values;
-
-  bool operator==(const Series&) const = default;
-};
-
 enum class RunStatus { kRunning, kDone, kInvalid };
 
 // A run as the store has it.
@@ -57,7 +49,7 @@ class Store {
   explicit Store(const std::filesystem::path& path);
 
   // A whole run by itself; returns its id. Invalid when a guard tripped.
-  int64_t AddRun(const RunRecord& record, std::span<const Series> series = {});
+  int64_t AddRun(const RunRecord& record);
 
   // Resumes the current study of that identity, or begins it. With `fresh` an existing one is kept, marked as
   // superseded, and a new one begins.
@@ -68,10 +60,10 @@ class Store {
   // without samples, metrics and guards, which AddSample (once for each round) and FinishRun add.
   int64_t BeginRun(int64_t study, const RunRecord& record);
   void AddSample(int64_t run, const Sample& sample);
-  // `results` has the metrics, guards and verdicts.
-  void FinishRun(int64_t run, const RunRecord& results, std::span<const Series> series = {});
+  // `results` has the metrics, guards, verdicts and series.
+  void FinishRun(int64_t run, const RunRecord& results);
   // A whole run of a study at once.
-  int64_t AddStudyRun(int64_t study, const RunRecord& record, std::span<const Series> series = {});
+  int64_t AddStudyRun(int64_t study, const RunRecord& record);
 
   // In the order in which they began.
   std::vector<StoredRun> StudyRuns(int64_t study);
@@ -91,8 +83,8 @@ class Store {
   int64_t ModelId(const ModelIdentity& model);
   int64_t InsertRun(std::optional<int64_t> study, const RunRecord& record);
   void InsertSample(int64_t run, const Sample& sample);
-  void InsertResults(int64_t run, const RunRecord& results, std::span<const Series> series);
-  int64_t InsertWholeRun(std::optional<int64_t> study, const RunRecord& record, std::span<const Series> series);
+  void InsertResults(int64_t run, const RunRecord& results);
+  int64_t InsertWholeRun(std::optional<int64_t> study, const RunRecord& record);
 
   Environment LoadEnvironment(int64_t id);
   ModelIdentity LoadModel(int64_t id);

@@ -92,11 +92,11 @@ TEST(StoreTest, ARunComesBackWhole) {
   record.verdicts = {{"perplexity", "", "worse", "It is worse."}, {"pareto", "Q4_K_M", "yes", ""}};
   record.samples = {MakeSample(0), MakeSample(1)};
   record.guards = {{"finite", false, "all logits"}, {"repetition", false, "2 of 8 texts", true}};
-  const Series series{"position_nll", {1.0F, 2.5F}};
+  record.series = {{"position_nll", {1.0F, 2.5F}}};
   int64_t id = 0;
   {
     Store store(directory / "a.db");
-    id = store.AddRun(record, {&series, 1});
+    id = store.AddRun(record);
   }
   Store store(directory / "a.db");
   const std::vector<StoredRun> runs = store.AllRuns();

@@ -22,9 +22,6 @@
 namespace assay {
 namespace {
 
-// Enough single tokens to touch every weight and buffer before time counts.
-constexpr int kWarmUpTokens = 4;
-
 // Of the memory that is free, what the rungs may take to be held together.
 constexpr double kMemoryShare = 0.5;
 
@@ -97,6 +94,7 @@ EngineLab::EngineLab(const std::filesystem::path& source, Backend& backend, int 
                      const std::filesystem::path& text, std::filesystem::path folder, LadderSettings settings)
     : backend_(backend),
       threads_(threads),
+      work_(threads),
       text_(text),
       text_name_(text.string()),
       folder_(std::move(folder)),
@@ -183,10 +181,8 @@ std::unique_ptr<EngineLab::Loaded> EngineLab::LoadForSpeed(Rung rung) {
   auto loaded = std::make_unique<Loaded>(RungPath(rung), backend_);
   const int context = std::max(settings_.prompt, settings_.generate);
   loaded->session = std::make_unique<Session>(loaded->engine, SessionOptions{.context = context});
-  ThroughputTest brief = GenerationTest(settings_);
-  brief.tokens = std::min(brief.tokens, kWarmUpTokens);
-  for (const ThroughputTest& test : {PromptTest(settings_), brief}) {
-    MeasureOnce(*loaded->session, loaded->model->spec.vocab, test, settings_.seed);
+  for (const ThroughputTest& test : {PromptTest(settings_), GenerationTest(settings_)}) {
+    WarmUp(*loaded->session, loaded->model->spec.vocab, test, settings_.seed);
   }
   return loaded;
 }
@@ -200,7 +196,8 @@ EngineLab::Loaded& EngineLab::LoadedRung(Rung rung) {
 Sample EngineLab::MeasureSpeed(Rung rung, const ThroughputTest& test, int round) {
   Loaded& loaded = LoadedRung(rung);
   // All rungs see the same tokens in a round.
-  return MeasureOnce(*loaded.session, loaded.model->spec.vocab, test, settings_.seed + static_cast<uint64_t>(round));
+  return MeasureOnce(*loaded.session, loaded.model->spec.vocab, test, settings_.seed + static_cast<uint64_t>(round),
+                     work_);
 }
 
 }  // namespace assay

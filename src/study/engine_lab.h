@@ -48,6 +48,7 @@ class EngineLab : public LadderLab {
 
   Backend& backend_;
   int threads_;
+  FixedWork work_;
   MappedFile text_;
   std::string text_name_;
   std::filesystem::path folder_;

@@ -9,13 +9,14 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "measure/environment.h"
+#include "measure/records.h"
 
 namespace assay {
 namespace {
 
 constexpr const char* kPerplexity = "perplexity";
 constexpr const char* kThroughput = "throughput";
-constexpr const char* kPositions = "position_nll";
+constexpr const char* kPositions = "window_nll";
 constexpr const char* kTogether = "together";
 constexpr const char* kOneAtATime = "one at a time";
 
@@ -50,24 +51,7 @@ std::string SettingsJson(const LadderSubject& subject, const LadderSettings& set
   return json.dump();
 }
 
-std::vector<Metric> MetricsOf(const PerplexityResult& result) {
-  std::vector<Metric> metrics = {{"ppl", result.ppl, result.ppl_se},
-                                 {"nll", result.nll, result.nll_se},
-                                 {"tokens_scored", static_cast<double>(result.tokens_scored), std::nullopt},
-                                 {"windows", static_cast<double>(result.windows), std::nullopt},
-                                 {"seconds", result.seconds, std::nullopt}};
-  if (!result.base.has_value()) return metrics;
-  const BaseComparison& base = *result.base;
-  metrics.push_back({"delta_pct", base.delta_pct, base.delta_pct_se});
-  metrics.push_back({"kld_mean", base.kld_mean, base.kld_se});
-  metrics.push_back({"kld_median", base.kld_median, std::nullopt});
-  metrics.push_back({"kld_p99", base.kld_p99, std::nullopt});
-  metrics.push_back({"kld_max", base.kld_max, std::nullopt});
-  metrics.push_back({"top1_agree", base.top1_agree, base.top1_agree_se});
-  return metrics;
-}
-
-const Metric& FindMetric(const StoredRun& run, std::string_view name) {
+const Metric& NeededMetric(const StoredRun& run, std::string_view name) {
   for (const Metric& metric : run.record.metrics) {
     if (metric.name == name) return metric;
   }
@@ -77,15 +61,15 @@ const Metric& FindMetric(const StoredRun& run, std::string_view name) {
 
 LadderQuality QualityOf(const StoredRun& run) {
   LadderQuality quality;
-  quality.ppl = FindMetric(run, "ppl").value;
-  quality.ppl_se = FindMetric(run, "ppl").error.value_or(0.0);
+  quality.ppl = NeededMetric(run, "ppl").value;
+  quality.ppl_se = NeededMetric(run, "ppl").error.value_or(0.0);
   if (!run.record.base.has_value()) return quality;
-  quality.delta_pct = FindMetric(run, "delta_pct").value;
-  quality.delta_pct_se = FindMetric(run, "delta_pct").error.value_or(0.0);
-  quality.kld_mean = FindMetric(run, "kld_mean").value;
-  quality.kld_se = FindMetric(run, "kld_mean").error.value_or(0.0);
-  quality.kld_p99 = FindMetric(run, "kld_p99").value;
-  quality.top1_agree = FindMetric(run, "top1_agree").value;
+  quality.delta_pct = NeededMetric(run, "delta_pct").value;
+  quality.delta_pct_se = NeededMetric(run, "delta_pct").error.value_or(0.0);
+  quality.kld_mean = NeededMetric(run, "kld_mean").value;
+  quality.kld_se = NeededMetric(run, "kld_mean").error.value_or(0.0);
+  quality.kld_p99 = NeededMetric(run, "kld_p99").value;
+  quality.top1_agree = NeededMetric(run, "top1_agree").value;
   return quality;
 }
 
@@ -195,10 +179,7 @@ class LadderRun {
     record.settings.emplace_back("context", std::to_string(settings_.context));
     record.settings.emplace_back("windows", std::to_string(settings_.windows));
     record.settings.emplace_back("text_hash", subject_.text_hash);
-    record.metrics = MetricsOf(result);
-    record.guards = {{.name = "finite", .tripped = false, .evidence = "every logit was finite"}};
-    const Series positions{.name = kPositions, .values = result.position_nll};
-    store_.AddStudyRun(study_.id, record, {&positions, 1});
+    store_.AddStudyRun(study_.id, RecordOf(result, std::move(record)));
     measured_ = true;
     Reload();
   }
@@ -338,8 +319,8 @@ LadderResult LadderRun::Result(const PickRules& rules) {
   result.settings = settings_;
   const StoredRun& base = Get(kPerplexity, subject_.text, subject_.source);
   result.base = QualityOf(base);
-  result.windows = static_cast<int64_t>(FindMetric(base, "windows").value);
-  result.tokens_scored = static_cast<int64_t>(FindMetric(base, "tokens_scored").value);
+  result.windows = static_cast<int64_t>(NeededMetric(base, "windows").value);
+  result.tokens_scored = static_cast<int64_t>(NeededMetric(base, "tokens_scored").value);
   std::vector<RungEvidence> evidence;
   for (size_t i = 0; i < models_.size(); ++i) {
     result.rungs.push_back(RungResult(i));

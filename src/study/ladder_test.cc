@@ -49,13 +49,9 @@ class FakeLab : public LadderLab {
   PerplexityResult MeasureQuality(Rung rung, const LadderProgress& progress) override {
     if (rung == broken) Fail(ErrorKind::kInvalid, "logits that are not finite in window 3");
     PerplexityResult result = Quality(rung, progress);
-    result.base = BaseComparison{.ppl = 20.0,
-                                 .delta_pct = Loss(rung),
-                                 .delta_pct_se = 0.02,
-                                 .kld_mean = Loss(rung) / 50.0,
-                                 .kld_se = 0.001,
-                                 .kld_p99 = 0.5,
-                                 .top1_agree = 0.9};
+    BaseComparison against;
+    against.window_nll = against.window_kld = against.window_top1 = result.window_nll;
+    result.base = against;
     return result;
   }
   bool PrepareSpeed(std::span<const Rung> rungs) override {
@@ -90,12 +86,10 @@ class FakeLab : public LadderLab {
     PerplexityResult result;
     result.windows = 10;
     result.tokens_scored = kPositions;
-    result.ppl = 20.0 * (1.0 + Loss(rung) / 100.0);
-    result.ppl_se = 0.4;
     for (int i = 0; i < kPositions; ++i) {
       const double base = 3.0 + rng.Normal();
-      result.position_nll.push_back(static_cast<float>(base + std::log1p(Loss(rung) / 100.0) +
-                                                       (rung == Rung::kF16 ? 0.0 : 0.001 * own.Normal())));
+      result.window_nll.push_back(static_cast<float>(base + std::log1p(Loss(rung) / 100.0) +
+                                                     (rung == Rung::kF16 ? 0.0 : 0.001 * own.Normal())));
     }
     return result;
   }

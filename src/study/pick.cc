@@ -53,16 +53,16 @@ Side SideOfRatio(const RangedEstimate& ratio) {
 
 bool Dominates(const RungEvidence& a, const RungEvidence& b, const PickRules& rules) {
   if (a.bytes > b.bytes) return false;
-  const RangedEstimate loss = PerplexityDifference(a.position_nll, b.position_nll);
-  const RangedEstimate speed = SpeedRatio(a.generation, b.generation);
+  const RangedEstimate loss = YesterdaysDifference(a.position_nll, b.position_nll);
+  const RangedEstimate speed = YesterdaysRatio(a.generation, b.generation);
   const bool no_worse = SideOf(loss) != Side::kWorse && loss.high <= rules.max_loss_pct &&
                         SideOfRatio(speed) != Side::kWorse && speed.low >= 1.0 - kSpeedTolerance;
   return no_worse && (SideOf(loss) == Side::kBetter || SideOfRatio(speed) == Side::kBetter);
 }
 
 bool ToldApart(const RungEvidence& a, const RungEvidence& b) {
-  return SideOf(PerplexityDifference(a.position_nll, b.position_nll)) != Side::kSame ||
-         SideOfRatio(SpeedRatio(a.generation, b.generation)) != Side::kSame;
+  return SideOf(YesterdaysDifference(a.position_nll, b.position_nll)) != Side::kSame ||
+         SideOfRatio(YesterdaysRatio(a.generation, b.generation)) != Side::kSame;
 }
 
 double MeanRate(const RungEvidence& rung) {
@@ -105,7 +105,7 @@ class Decision {
     RungVerdict verdict;
     verdict.valid = rung.invalid.empty();
     if (!verdict.valid) return verdict;
-    verdict.loss_pct = PerplexityDifference(rung.position_nll, base_nll_);
+    verdict.loss_pct = YesterdaysDifference(rung.position_nll, base_nll_);
     verdict.loss = Classify(verdict.loss_pct, rules_.max_loss_pct);
     return verdict;
   }
@@ -146,7 +146,7 @@ class Decision {
         within.begin(), within.end(), [&](size_t a, size_t b) { return MeanRate(rungs_[a]) < MeanRate(rungs_[b]); });
     std::vector<size_t> tied;
     for (const size_t i : within) {
-      const RangedEstimate ratio = SpeedRatio(rungs_[i].generation, rungs_[fastest].generation);
+      const RangedEstimate ratio = YesterdaysRatio(rungs_[i].generation, rungs_[fastest].generation);
       if (i == fastest || SideOfRatio(ratio) == Side::kSame) tied.push_back(i);
     }
     const size_t pick = *std::min_element(tied.begin(), tied.end(),
@@ -160,7 +160,7 @@ class Decision {
     std::string rate = fmt::format("{:.1f} tok/s", MeanRate(rungs_[pick]));
     const std::optional<size_t> base = BaseRung();
     if (!base.has_value() || *base == pick) return rate;
-    const RangedEstimate ratio = SpeedRatio(rungs_[pick].generation, rungs_[*base].generation);
+    const RangedEstimate ratio = YesterdaysRatio(rungs_[pick].generation, rungs_[*base].generation);
     const double size = static_cast<double>(rungs_[pick].bytes) / static_cast<double>(rungs_[*base].bytes);
     const std::string interval = ratio.high < kInfinity
                                      ? fmt::format("95% interval {:.2f} to {:.2f}", ratio.low, ratio.high)
@@ -240,14 +240,14 @@ class Decision {
 
 }  // namespace
 
-RangedEstimate PerplexityDifference(std::span<const float> a_nll, std::span<const float> b_nll) {
+RangedEstimate YesterdaysDifference(std::span<const float> a_nll, std::span<const float> b_nll) {
   if (a_nll.size() < 2) return {0.0, -kInfinity, kInfinity};
   const RangedEstimate log = StudentInterval(PairDifference(a_nll, b_nll), a_nll.size());
   const auto percent = [](double x) { return 100.0 * std::expm1(x); };
   return {percent(log.mean), percent(log.low), percent(log.high)};
 }
 
-RangedEstimate SpeedRatio(std::span<const TimedRate> a, std::span<const TimedRate> b) {
+RangedEstimate YesterdaysRatio(std::span<const TimedRate> a, std::span<const TimedRate> b) {
   std::vector<double> a_log;
   std::vector<double> b_log;
   for (const TimedRate& x : a) {

@@ -39,11 +39,11 @@ struct RangedEstimate {
 };
 
 // The relative difference in percent of a's perplexity from b's, from the paired log-likelihoods: positive, a is worse.
-RangedEstimate PerplexityDifference(std::span<const float> a_nll, std::span<const float> b_nll);
+RangedEstimate YesterdaysDifference(std::span<const float> a_nll, std::span<const float> b_nll);
 
 // How many times as fast a is as b, from the rounds in which one session measured both: geometric mean, and the
 // Student interval of the logarithms, since a bootstrap of five rounds is too narrow.
-RangedEstimate SpeedRatio(std::span<const TimedRate> a, std::span<const TimedRate> b);
+RangedEstimate YesterdaysRatio(std::span<const TimedRate> a, std::span<const TimedRate> b);
 
 // What is said of one rung against the tolerated loss.
 enum class Loss { kWithin, kUndecided, kBeyond };

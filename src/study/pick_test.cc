@@ -74,10 +74,10 @@ std::vector<RungEvidence> Make(const std::vector<RungSpec>& specs) {
 LadderVerdict DecideOn(const std::vector<RungSpec>& specs) { return Decide(Make(specs), BaseNll(), {}); }
 
 TEST(PerplexityDifferenceTest, GivesBackWhatWasPutInWithItsError) {
-  const RangedEstimate loss = PerplexityDifference(WorseNll(2.0, 0.1, 7), BaseNll());
+  const RangedEstimate loss = YesterdaysDifference(WorseNll(2.0, 0.1, 7), BaseNll());
   EXPECT_NEAR(loss.mean, 2.0, 0.01);
   EXPECT_NEAR(loss.high - loss.low, 2 * 1.96 * 0.1 * 1.02, 0.02);
-  const RangedEstimate none = PerplexityDifference(BaseNll(), BaseNll());
+  const RangedEstimate none = YesterdaysDifference(BaseNll(), BaseNll());
   EXPECT_EQ(none.low, 0.0);
   EXPECT_EQ(none.high, 0.0);
 }
@@ -85,8 +85,8 @@ TEST(PerplexityDifferenceTest, GivesBackWhatWasPutInWithItsError) {
 TEST(PerplexityDifferenceTest, OnePositionTellsNothing) {
   const std::vector<float> a = {1.0F};
   const std::vector<float> b = {9.0F};
-  EXPECT_LT(PerplexityDifference(a, b).low, -1e9);
-  EXPECT_GT(PerplexityDifference(a, b).high, 1e9);
+  EXPECT_LT(YesterdaysDifference(a, b).low, -1e9);
+  EXPECT_GT(YesterdaysDifference(a, b).high, 1e9);
 }
 
 // Student's quantiles as tables print them: through two differences whose mean is 1 and standard error 1, and so on.
@@ -98,7 +98,7 @@ TEST(SpeedRatioTest, TheIntervalIsStudents) {
       a.push_back({.round = round, .tok_per_s = std::exp(round % 2 == 0 ? 0.5 : -0.5)});
       b.push_back({.round = round, .tok_per_s = 1.0});
     }
-    const RangedEstimate ratio = SpeedRatio(a, b);
+    const RangedEstimate ratio = YesterdaysRatio(a, b);
     return (std::log(ratio.high) - std::log(ratio.low)) / 2;
   };
   // Standard error of an even number n of alternating +-1/2: sqrt(n/4/(n-1)/n).
@@ -111,7 +111,7 @@ TEST(SpeedRatioTest, TheIntervalIsStudents) {
 }
 
 TEST(SpeedRatioTest, DriftThatHitsBothOfARoundCancels) {
-  const RangedEstimate ratio = SpeedRatio(Rates(220.0, 0.0, 1), Rates(200.0, 0.0, 2));
+  const RangedEstimate ratio = YesterdaysRatio(Rates(220.0, 0.0, 1), Rates(200.0, 0.0, 2));
   EXPECT_NEAR(ratio.mean, 1.1, 1e-9);
   EXPECT_NEAR(ratio.low, 1.1, 1e-9);
 }
@@ -121,9 +121,9 @@ TEST(SpeedRatioTest, RoundsOfDifferentSessionsAreNoPairs) {
   const std::vector<TimedRate> b = Rates(100.0, 0.0, 2);
   a[4].session = 2;
   a[4].tok_per_s = 1.0;
-  EXPECT_NEAR(SpeedRatio(a, b).low, 2.0, 1e-9);
+  EXPECT_NEAR(YesterdaysRatio(a, b).low, 2.0, 1e-9);
   for (TimedRate& rate : a) rate.session = 2;
-  EXPECT_GT(SpeedRatio(a, b).high, 1e9) << "without pairs nothing is known";
+  EXPECT_GT(YesterdaysRatio(a, b).high, 1e9) << "without pairs nothing is known";
 }
 
 TEST(PickTest, TakesTheFastestRungWithinTheToleratedLoss) {

@@ -283,7 +283,8 @@ class PairRun {
     cell.verdict = Verdict(cell);
     record.guards = cell.guards;
     if (cell.figures.has_value()) record.metrics = MetricsOf(*cell.figures);
-    store_.AddRun(record, SeriesOf(column.texts, costs.has_value() ? &*costs : nullptr));
+    record.series = SeriesOf(column.texts, costs.has_value() ? &*costs : nullptr);
+    store_.AddRun(record);
     result_.cells.push_back(std::move(cell));
   }
 

@@ -1,10 +1,16 @@
 #include "conformance/conformance.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
 #include "base/cpu_features.h"
+#include "base/half.h"
+#include "quant/k_layouts.h"
+#include "quant/q_layouts.h"
 
 namespace assay::conformance {
 
@@ -33,6 +39,11 @@ std::vector<float> FileMatrix::Decode() const {
   return values;
 }
 
+FileMatrix FileMatrix::Expert(int64_t expert) const {
+  const auto bytes = static_cast<int64_t>(data.size()) / experts;
+  return {format, rows, columns, 1, {data.begin() + expert * bytes, data.begin() + (expert + 1) * bytes}};
+}
+
 FileMatrix RandomMatrix(Rng& rng, Format format, int64_t rows, int64_t columns, int64_t experts) {
   const FormatTraits& traits = TraitsOf(format);
   const std::vector<float> values = Normals(rng, static_cast<size_t>(experts * rows * columns), 0.05);
@@ -49,48 +60,186 @@ std::vector<float> MatMul(Backend& backend, const Weight& weight, std::span<cons
   return out;
 }
 
-std::vector<double> ProductBounds(const FileMatrix& matrix, std::span<const float> in, int tokens) {
-  constexpr int kBlock = 32, kRecord = 256;
-  constexpr double kEpsilon = 0x1p-24;
-  // The scale-and-minimum formats add two terms a block whose magnitudes exceed the weight's own a few times.
-  constexpr double kCancellation = 16;
-  const std::vector<float> weights = matrix.Decode();
-  const bool blocks = TraitsOf(matrix.format).block_size > 1;
-  const bool records = TraitsOf(matrix.format).block_size == kRecord;
-  const bool shorts = matrix.format == Format::kF16 || matrix.format == Format::kBF16;
-  const auto columns = static_cast<size_t>(matrix.columns);
-  std::vector<double> bounds;
-  for (int t = 0; t < tokens; ++t) {
-    const float* x = in.data() + static_cast<size_t>(t) * columns;
-    for (int64_t r = 0; r < matrix.rows; ++r) {
-      const float* w = weights.data() + static_cast<size_t>(r) * columns;
-      double bound = 0, products = 0;
-      double most_sum_x = 0, sum_most_w = 0;  // of the record's blocks
-      for (size_t begin = 0; begin < columns; begin += kBlock) {
-        double most_x = 0, squares_x = 0, sum_x = 0, most_w = 0, squares_w = 0, sum_w = 0;
-        for (size_t i = begin; i < std::min(columns, begin + kBlock); ++i) {
-          const double a = std::abs(static_cast<double>(x[i])), b = std::abs(static_cast<double>(w[i]));
-          most_x = std::max(most_x, a), squares_x += a * a, sum_x += a;
-          most_w = std::max(most_w, b), squares_w += b * b, sum_w += b;
-          products += a * b;
-        }
-        if (blocks) bound += most_x / 127 / 2 * sum_w;
-        if (records) {
-          if (begin % kRecord == 0) most_sum_x = sum_most_w = 0;
-          most_sum_x = std::max(most_sum_x, sum_x), sum_most_w += most_w;
-          if ((begin + kBlock) % kRecord == 0) bound += most_sum_x / 32767 / 2 * sum_most_w * kCancellation;
-        }
-        if (shorts) {
-          const double step_x = std::max(most_x / 32767, std::sqrt(squares_x) / 46336) / 2;
-          const double step_w = std::max(most_w / 32767, std::sqrt(squares_w) / 46336) / 2;
-          bound += step_x * sum_w + step_w * sum_x + kBlock * step_x * step_w;
-        }
-      }
-      bound += (static_cast<double>(columns) + 8) * kEpsilon * products * (blocks ? kCancellation : 1);
-      bounds.push_back(bound * 1.0001);
+namespace {
+
+constexpr size_t kBlock = 32, kRecord = 256;
+constexpr int kInvariantTokens = 32;  // half precision may take integers above
+
+bool IsBlockFormat(Format format) { return TraitsOf(format).block_size > 1; }
+bool HasMinima(Format format) {
+  return format == Format::kQ4_1 || format == Format::kQ5_1 || format == Format::kQ2_K || format == Format::kQ4_K ||
+         format == Format::kQ5_K;
+}
+// Minima that are multiplied with coded sums: those of records.
+bool HasCodedSums(Format format) { return HasMinima(format) && TraitsOf(format).block_size == kRecord; }
+
+double Magnitude(float x) { return std::abs(static_cast<double>(x)); }
+
+// The largest magnitude and the norm of a block.
+struct BlockSize {
+  double most = 0.0, norm = 0.0;
+};
+BlockSize SizeOf(std::span<const float> block) {
+  BlockSize size;
+  for (const float value : block) {
+    size.most = std::max(size.most, Magnitude(value));
+    size.norm = std::hypot(size.norm, Magnitude(value));
+  }
+  return size;
+}
+
+// Of 16-bit codes whose sums of products stay within 32 bits: docs/kernels.md.
+std::vector<double> ShortSteps(std::span<const float> row) {
+  std::vector<double> steps;
+  for (size_t begin = 0; begin < row.size(); begin += kBlock) {
+    const std::span<const float> block = row.subspan(begin, std::min(kBlock, row.size() - begin));
+    const BlockSize size = SizeOf(block);
+    steps.insert(steps.end(), block.size(), std::max(size.most / 32767, size.norm / 46336));
+  }
+  return steps;
+}
+
+template <typename Layout>
+void AddSuperMinima(const uint8_t* block, std::vector<double>& minima) {
+  AffineFields fields;
+  Layout::Unpack(block, fields);
+  constexpr int kRepeats = static_cast<int>(kRecord) / Layout::kGroups / kMinimumColumns;
+  for (int group = 0; group < Layout::kGroups; ++group) {
+    const double minimum = Magnitude(HalfToFloat(fields.dmin)) * fields.min[group];
+    minima.insert(minima.end(), kRepeats, minimum);
+  }
+}
+
+template <typename Layout>
+void AddMinima(const uint8_t* block, std::vector<double>& minima) {
+  BlockFields fields;
+  Layout::Unpack(block, fields);
+  minima.insert(minima.end(), kBlock / kMinimumColumns, Magnitude(HalfToFloat(fields.min)));
+}
+
+}  // namespace
+
+std::vector<double> MinimaOf(const FileMatrix& matrix) {
+  std::vector<double> minima;
+  if (!HasMinima(matrix.format)) return minima;
+  const auto bytes = static_cast<size_t>(TraitsOf(matrix.format).block_bytes);
+  for (size_t at = 0; at < matrix.data.size(); at += bytes) {
+    const uint8_t* block = matrix.data.data() + at;
+    switch (matrix.format) {
+      case Format::kQ4_1:
+        AddMinima<Q41Layout>(block, minima);
+        break;
+      case Format::kQ5_1:
+        AddMinima<Q51Layout>(block, minima);
+        break;
+      case Format::kQ2_K:
+        AddSuperMinima<Q2KLayout>(block, minima);
+        break;
+      case Format::kQ4_K:
+        AddSuperMinima<Q4KLayout>(block, minima);
+        break;
+      default:
+        AddSuperMinima<Q5KLayout>(block, minima);
+        break;
     }
   }
-  return bounds;
+  return minima;
+}
+
+CodeSteps StepsOf(const FileMatrix& matrix, std::span<const float> x) {
+  constexpr double kScaleError = 1.0 + 0x1p-20;  // the scale and its inverse are floats themselves
+  CodeSteps steps;
+  steps.columns.resize(x.size());
+  steps.minima.resize((x.size() + kMinimumColumns - 1) / kMinimumColumns);
+  if (!IsBlockFormat(matrix.format)) return steps;
+  for (size_t begin = 0; begin < x.size(); begin += kBlock) {
+    const double step = SizeOf(x.subspan(begin, kBlock)).most / 127 * kScaleError;
+    std::fill_n(steps.columns.begin() + static_cast<int64_t>(begin), kBlock, step);
+  }
+  if (!HasCodedSums(matrix.format)) return steps;
+  const size_t wide = matrix.format == Format::kQ2_K ? 16 : 32;  // columns of a minimum
+  for (size_t record = 0; record < x.size(); record += kRecord) {
+    double most = 0.0;  // sum of the codes
+    for (size_t begin = record; begin < record + kRecord; begin += wide) {
+      double sum = 0.0;
+      for (size_t i = begin; i < begin + wide; ++i) sum += static_cast<double>(x[i]);
+      most = std::max(most, std::abs(sum) + static_cast<double>(wide) / 2 * steps.columns[begin]);
+    }
+    // A sum over 32 columns is one error, which two of the sixteens share.
+    for (size_t begin = record; begin < record + kRecord; begin += wide) {
+      steps.minima[begin / kMinimumColumns] = most / 32767 * kScaleError;
+    }
+  }
+  return steps;
+}
+
+std::vector<Allowance> ProductAllowances(const FileMatrix& matrix, std::span<const float> in, int tokens) {
+  const std::vector<float> weights = matrix.Decode();
+  const std::vector<double> minima = MinimaOf(matrix);
+  const bool shorts = (matrix.format == Format::kF16 || matrix.format == Format::kBF16) && tokens > kInvariantTokens;
+  const auto columns = static_cast<size_t>(matrix.columns);
+  std::vector<Allowance> allowed;
+  for (int t = 0; t < tokens; ++t) {
+    const std::span<const float> x = in.subspan(static_cast<size_t>(t) * columns, columns);
+    CodeSteps steps = StepsOf(matrix, x);
+    if (shorts) steps.columns = ShortSteps(x);
+    for (size_t r = 0; r < static_cast<size_t>(matrix.rows); ++r) {
+      const std::span<const float> w = std::span(weights).subspan(r * columns, columns);
+      const std::vector<double> w_steps = shorts ? ShortSteps(w) : std::vector<double>(columns);
+      double worst = 0.0, squares = 0.0;      // of the errors of codes; the worst in half steps
+      double products = 0.0, variance = 0.0;  // of what is added up in float32
+      for (size_t i = 0; i < columns; ++i) {
+        const double minimum = minima.empty() ? 0.0 : minima[(r * columns + i) / kMinimumColumns];
+        const double by_x = steps.columns[i] * Magnitude(w[i]), by_w = w_steps[i] * Magnitude(x[i]);
+        const double both = steps.columns[i] * w_steps[i] / 2;
+        worst += by_x + by_w + both;
+        squares += by_x * by_x + by_w * by_w + both * both;
+        if (i % kMinimumColumns == 0) {
+          const double by_sum = steps.minima[i / kMinimumColumns] * minimum;
+          worst += by_sum, squares += by_sum * by_sum;
+        }
+        // A product whose minimum is taken apart is the difference of two that are larger.
+        const double product = (Magnitude(w[i]) + 2 * minimum) * (Magnitude(x[i]) + steps.columns[i] / 2);
+        products += product, variance += product * product;
+      }
+      // A chain of n additions: each rounds a partial sum, by a unit at most; partial sums grow like the root of their
+      // length. Eight more for scales and codes.
+      const double n = static_cast<double>(columns);
+      const double of_codes = std::min(worst, kHalfSteps * std::sqrt(squares)) / 2;
+      const double of_floats = (n + 8) * kRoundingUnit * products;
+      allowed.push_back({of_codes + of_floats, of_floats,
+                         std::sqrt(squares / 12 + (n / 2 + 8) * kRoundingUnit * kRoundingUnit * variance)});
+    }
+  }
+  return allowed;
+}
+
+std::string Misfit(std::span<const float> found, std::span<const float> exact, std::span<const Allowance> allowed,
+                   int64_t rows, int64_t columns) {
+  double squares = 0.0;
+  for (size_t i = 0; i < found.size(); ++i) {
+    const double off = std::abs(static_cast<double>(found[i]) - static_cast<double>(exact[i]));
+    if (!(off <= allowed[i].bound)) {
+      return fmt::format("value {} is {}, exactly {}: {} off where {} is allowed", i, found[i], exact[i], off,
+                         allowed[i].bound);
+    }
+    if (off > 0.0) squares += std::pow(off / allowed[i].deviation, 2) / static_cast<double>(found.size());
+  }
+  const double share = static_cast<double>(rows) / static_cast<double>(columns);
+  const double freedom = std::max(1.0, static_cast<double>(found.size()) / (1 + share));
+  const double rare = std::log(1e9);
+  const double most = 1 + 2 * std::sqrt(rare / freedom) + 2 * rare / freedom;
+  if (squares <= most) return "";
+  return fmt::format("the mean square of {} errors is {} squared deviations where {} is allowed", found.size(), squares,
+                     most);
+}
+
+int64_t UnitsApart(float a, float b) {
+  const auto place = [](float x) {
+    const auto magnitude = static_cast<int64_t>(std::bit_cast<uint32_t>(x) & 0x7FFFFFFFU);
+    return std::signbit(x) ? -magnitude : magnitude;
+  };
+  return std::abs(place(a) - place(b));
 }
 
 bool SameBits(std::span<const float> a, std::span<const float> b) {

@@ -40,9 +40,10 @@ class CpuBuffer : public Buffer {
   AlignedBytes bytes_;
 };
 
-const CpuWeight& Own(const Weight& weight) {
-  const auto* own = dynamic_cast<const CpuWeight*>(&weight);
-  if (own == nullptr) Fail(ErrorKind::kInternal, "a weight of another backend was given to backend cpu");
+template <typename Kind = CpuWeight>
+const Kind& Own(const Weight& weight) {
+  const auto* own = dynamic_cast<const Kind*>(&weight);
+  if (own == nullptr) Fail(ErrorKind::kInternal, "a weight of another backend or use was given to backend cpu");
   return *own;
 }
 
@@ -58,13 +59,17 @@ class CpuBackend : public Backend {
   std::unique_ptr<Weight> Load(const WeightSource& source) override {
     return std::make_unique<CpuWeight>(source, pool_, arena_);
   }
+  std::unique_ptr<Weight> LoadTable(const WeightSource& source) override {
+    return std::make_unique<cpu::CpuTable>(source);
+  }
   std::unique_ptr<Buffer> Allocate(size_t bytes) override { return std::make_unique<CpuBuffer>(bytes); }
   void Write(void* destination, const void* host, size_t bytes) override { std::memcpy(destination, host, bytes); }
   void Read(const void* source, void* host, size_t bytes) override { std::memcpy(host, source, bytes); }
   void Copy(void* destination, const void* source, size_t bytes) override { std::memcpy(destination, source, bytes); }
+  void Zero(void* destination, size_t bytes) override { std::memset(destination, 0, bytes); }
 
   void Embed(const Weight& table, std::span<const int32_t> tokens, float scale, float* out) override {
-    const CpuWeight& own = Own(table);
+    const auto& own = Own<cpu::CpuTable>(table);
     ForWork(static_cast<int64_t>(tokens.size()), own.columns, [&](int64_t t) {
       float* row = out + t * own.columns;
       own.DecodeRow(tokens[static_cast<size_t>(t)], row);
@@ -155,6 +160,17 @@ class CpuBackend : public Backend {
     });
   }
 
+  void Tops(const float* logits, int width, std::span<RowTop> tops) override {
+    ForWork(static_cast<int64_t>(tops.size()), width, [&](int64_t r) {
+      const cpu::LargestOfRow largest = kernels_.largest_of_row(logits + r * width, width);
+      tops[static_cast<size_t>(r)] = {static_cast<int32_t>(largest.index), largest.finite};
+    });
+  }
+
+  double TopProbability(const float* logits, int width, int32_t top) override {
+    return 1.0 / kernels_.sum_of_exponentials(logits, width, logits[top]);
+  }
+
  private:
   // body(i) for i below count, each of about `values` values: in parallel when that pays.
   template <typename Body>
@@ -186,7 +202,7 @@ class CpuBackend : public Backend {
     }
   }
 
-  const cpu::KernelTable& kernels_;
+  const cpu::KernelTable kernels_;
   ThreadPool pool_;
   cpu::WeightArena arena_;
   cpu::Activations activations_, gathered_;

@@ -5,22 +5,33 @@
 #include "base/error.h"
 
 namespace assay::cpu {
+namespace {
 
-CpuWeight::CpuWeight(const WeightSource& source, ThreadPool& pool, WeightArena& arena)
-    : packing_(PackingOf(source.format)), traits_(&TraitsOf(source.format)), source_(source.data.data()) {
-  format = source.format;
-  rows = source.rows;
-  columns = source.columns;
-  experts = source.experts;
-  if (columns % traits_->block_size != 0) {
+// Checks the source, gives the weight its shape, and returns the bytes of a row.
+uint64_t TakeShape(const WeightSource& source, Weight& weight) {
+  weight.format = source.format;
+  weight.rows = source.rows;
+  weight.columns = source.columns;
+  weight.experts = source.experts;
+  const FormatTraits& traits = TraitsOf(source.format);
+  if (source.columns % traits.block_size != 0) {
     Fail(ErrorKind::kBadFile, "tensor {}: rows of {} values are no multiple of the {} of a {} block", source.name,
-         columns, traits_->block_size, traits_->name);
+         source.columns, traits.block_size, traits.name);
   }
-  const uint64_t row_bytes = BytesOf(*traits_, static_cast<uint64_t>(columns));
-  const uint64_t expected = row_bytes * static_cast<uint64_t>(rows * experts);
+  const uint64_t row_bytes = BytesOf(traits, static_cast<uint64_t>(source.columns));
+  const uint64_t expected = row_bytes * static_cast<uint64_t>(source.rows * source.experts);
   if (source.data.size() != expected) {
     Fail(ErrorKind::kBadFile, "tensor {}: {} bytes of data, {} expected", source.name, source.data.size(), expected);
   }
+  return row_bytes;
+}
+
+}  // namespace
+
+CpuWeight::CpuWeight(const WeightSource& source, ThreadPool& pool, WeightArena& arena)
+    : packing_(PackingOf(source.format)) {
+  const uint64_t row_bytes = TakeShape(source, *this);
+  reads_source = false;
   shape_ = ShapeOf(packing_, columns);
   const int64_t group_rows = int64_t{kPanelRows} * shape_.group;
   panels_ = (rows + group_rows - 1) / group_rows * shape_.group;
@@ -31,14 +42,16 @@ CpuWeight::CpuWeight(const WeightSource& source, ThreadPool& pool, WeightArena& 
     const int64_t first = panel * kPanelRows;
     const auto count = static_cast<int>(std::min<int64_t>(kPanelRows, rows - first));
     if (count <= 0) return;
-    const uint8_t* data = source_ + static_cast<uint64_t>(expert * rows + first) * row_bytes;
+    const uint8_t* data = source.data.data() + static_cast<uint64_t>(expert * rows + first) * row_bytes;
     PackPanel(packing_, data, row_bytes, count, columns, packed_.data + Offset(expert, panel));
   });
 }
 
-void CpuWeight::DecodeRow(int64_t row, float* out) const {
-  const uint64_t row_bytes = BytesOf(*traits_, static_cast<uint64_t>(columns));
-  traits_->decode(source_ + static_cast<uint64_t>(row) * row_bytes, out, columns);
+CpuTable::CpuTable(const WeightSource& source)
+    : traits_(&TraitsOf(source.format)), source_(source.data.data()), row_bytes_(TakeShape(source, *this)) {}
+
+void CpuTable::DecodeRow(int64_t row, float* out) const {
+  traits_->decode(source_ + static_cast<uint64_t>(row) * row_bytes_, out, columns);
 }
 
 }  // namespace assay::cpu

@@ -11,7 +11,7 @@ namespace assay::cpu {
 // A weight in panels (kernels/layout.h). Rows and columns beyond the matrix are zeros.
 class CpuWeight : public Weight {
  public:
-  // Repacks. The source's bytes must outlive the weight: rows are looked up there.
+  // Repacks.
   CpuWeight(const WeightSource& source, ThreadPool& pool, WeightArena& arena);
 
   Packing packing() const { return packing_; }
@@ -20,9 +20,6 @@ class CpuWeight : public Weight {
   int64_t records() const { return shape_.records; }  // of a panel
   // The first record of a panel.
   const uint8_t* panel(int64_t expert, int64_t index) const { return packed_.data + Offset(expert, index); }
-
-  // Decodes one row of the file.
-  void DecodeRow(int64_t row, float* out) const;
 
  private:
   Packing packing_;
@@ -33,9 +30,19 @@ class CpuWeight : public Weight {
 
   PackedShape shape_ = {};
   int64_t panels_ = 0;
+  WeightArena::Piece packed_;
+};
+
+// A table whose rows are looked up, where the file has them.
+class CpuTable : public Weight {
+ public:
+  explicit CpuTable(const WeightSource& source);
+  void DecodeRow(int64_t row, float* out) const;
+
+ private:
   const FormatTraits* traits_;
   const uint8_t* source_;
-  WeightArena::Piece packed_;
+  uint64_t row_bytes_;
 };
 
 }  // namespace assay::cpu

@@ -1,6 +1,5 @@
 #include "backend/cpu/isa.h"
 
-#include "base/cpu_features.h"
 #include "base/error.h"
 
 namespace assay::cpu {
@@ -14,22 +13,27 @@ struct IsaRow {
 
 }  // namespace
 
-const KernelTable& KernelsFor(std::string_view variant) {
-  static const KernelTable portable = PortableKernels();
-#if defined(__x86_64__)
-  static const KernelTable avx2 = HostCpu().avx2 ? Avx2Kernels() : KernelTable{};
-  static const KernelTable avx512 = HostCpu().avx512_vnni ? Avx512Kernels() : KernelTable{};
+KernelTable KernelsFor(std::string_view variant, const CpuFeatures& cpu) {
+  // The best first.
   const IsaRow rows[] = {
-      {"avx512", HostCpu().avx512_vnni, &avx512}, {"avx2", HostCpu().avx2, &avx2}, {"portable", true, &portable}};
+#if defined(__x86_64__)
+    {"avx512", cpu.avx512_vnni, &kAvx512Kernels},
+    {"avx2", cpu.avx2, &kAvx2Kernels},
 #else
-  const IsaRow rows[] = {{"avx512", false, nullptr}, {"avx2", false, nullptr}, {"portable", true, &portable}};
+    {"avx512", false, nullptr},
+    {"avx2", false, nullptr},
 #endif
+    {"portable", true, &kPortableKernels}
+  };
   for (const IsaRow& row : rows) {
-    if (variant.empty() && row.present) return *row.kernels;
-    if (variant != row.name) continue;
-    if (row.present) return *row.kernels;
-    Fail(ErrorKind::kUnsupported, "--backend cpu:{}: this machine has no {} (avx512 takes VNNI and VBMI)", variant,
-         variant);
+    const bool asked = variant.empty() ? row.present : variant == row.name;
+    if (!asked) continue;
+    if (!row.present) {
+      Fail(ErrorKind::kUnsupported, "--backend cpu:{}: this machine has no {} (avx512 takes VNNI)", variant, variant);
+    }
+    KernelTable kernels = *row.kernels;
+    if (!cpu.avx512_bf16) kernels.bf16_loop = nullptr;
+    return kernels;
   }
   Fail(ErrorKind::kUsage, "--backend cpu:{}: no such instruction set; known: portable, avx2, avx512", variant);
 }

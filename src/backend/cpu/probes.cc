@@ -36,7 +36,7 @@ double MeasureLoop(ThreadPool& pool, double (*loop)(int64_t rounds), double seco
 
 PeakRates MeasurePeak(int threads, double seconds) {
   ThreadPool pool(threads);
-  const cpu::KernelTable& kernels = cpu::KernelsFor("");
+  const cpu::KernelTable kernels = cpu::KernelsFor("");
   PeakRates rates;
   rates.int8_ops = MeasureLoop(pool, kernels.int8_loop, seconds);
   rates.f32_flops = MeasureLoop(pool, kernels.fma_loop, seconds);
@@ -46,7 +46,7 @@ PeakRates MeasurePeak(int threads, double seconds) {
 
 double MeasureReadBandwidth(int threads, double seconds) {
   ThreadPool pool(threads);
-  const cpu::KernelTable& kernels = cpu::KernelsFor("");
+  const cpu::KernelTable kernels = cpu::KernelsFor("");
   constexpr size_t kBytes = size_t{512} << 20;
   const size_t part = kBytes / static_cast<size_t>(pool.size()) / 4096 * 4096;
   cpu::AlignedBytes buffer(kBytes);
@@ -64,6 +64,22 @@ double MeasureReadBandwidth(int threads, double seconds) {
     best = std::max(best, static_cast<double>(part) * pool.size() / pass_time.Seconds());
   }
   return best;
+}
+
+FixedWork::FixedWork(int threads) : pool_(std::make_unique<ThreadPool>(threads)) {
+  constexpr double kSeconds = 2e-3;
+  rounds_ = 1000;
+  while (Seconds() < kSeconds / 2) rounds_ *= 2;
+}
+
+FixedWork::~FixedWork() = default;
+
+double FixedWork::Seconds() {
+  const cpu::KernelTable& kernels = cpu::KernelsFor("");
+  std::atomic<double> total = 0;
+  const Stopwatch watch;
+  pool_->ParallelFor(pool_->size(), [&](int64_t) { total.fetch_add(kernels.fma_loop(rounds_)); });
+  return watch.Seconds();
 }
 
 }  // namespace assay

@@ -1,6 +1,11 @@
 #pragma once
 
+#include <cstdint>
+#include <memory>
+
 namespace assay {
+
+class ThreadPool;
 
 // Peak multiply-add rates of the best instruction set present, in operations a second over all threads (a multiply-add
 // counts two), measured with loops that live in registers. 0: the machine has no such instruction.
@@ -16,5 +21,21 @@ PeakRates MeasurePeak(int threads, double seconds);
 // Bytes a second that all threads together read from memory: each streams its own part of a buffer far larger than the
 // caches. The best of the passes that fit in about `seconds` seconds, at least three.
 double MeasureReadBandwidth(int threads, double seconds);
+
+// A fixed piece of arithmetic on `threads` threads that lives in registers, of about two milliseconds on the machine as
+// it was when this was made: what it takes later says how fast the machine is then.
+class FixedWork {
+ public:
+  explicit FixedWork(int threads);
+  ~FixedWork();
+  FixedWork(const FixedWork&) = delete;
+  FixedWork& operator=(const FixedWork&) = delete;
+
+  double Seconds();
+
+ private:
+  std::unique_ptr<ThreadPool> pool_;
+  int64_t rounds_ = 0;
+};
 
 }  // namespace assay

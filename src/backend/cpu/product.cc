@@ -6,9 +6,6 @@
 namespace assay::cpu {
 namespace {
 
-// Up to here every token of a batch gets the bits that it gets alone, by the contract of Backend; beyond,
-// half-precision weights take the faster integer path, whose rounding is another.
-constexpr int kInvariantTokens = 32;
 // Panels of one task. Enough of them that the threads share evenly, and for long batches so many that a tile of tokens,
 // once in the first-level cache, is used by several.
 constexpr int64_t kMostPanels = 8;
@@ -22,6 +19,8 @@ const PackingKernels& KernelsOf(const KernelTable& kernels, Packing packing) {
 bool IsLong(const KernelTable& kernels, Packing packing, int tokens) {
   const PackingKernels& own = KernelsOf(kernels, packing);
   if (own.expand == nullptr) return false;
+  // Beyond the batches whose bits are promised, half-precision weights take the faster integer path, which rounds
+  // otherwise.
   const bool same_bits = own.encoding == own.long_encoding;
   return tokens > (same_bits ? MostTokensInTiles(kernels) : kInvariantTokens);
 }

@@ -94,10 +94,12 @@ class RefBackend : public Backend {
   }
 
   std::unique_ptr<Weight> Load(const WeightSource& source) override { return std::make_unique<FileWeight>(source); }
+  std::unique_ptr<Weight> LoadTable(const WeightSource& source) override { return Load(source); }
   std::unique_ptr<Buffer> Allocate(size_t bytes) override { return std::make_unique<HostBuffer>(bytes); }
   void Write(void* destination, const void* host, size_t bytes) override { std::memcpy(destination, host, bytes); }
   void Read(const void* source, void* host, size_t bytes) override { std::memcpy(host, source, bytes); }
   void Copy(void* destination, const void* source, size_t bytes) override { std::memcpy(destination, source, bytes); }
+  void Zero(void* destination, size_t bytes) override { std::memset(destination, 0, bytes); }
 
   void Embed(const Weight& table, std::span<const int32_t> tokens, float scale, float* out) override {
     for (size_t t = 0; t < tokens.size(); ++t) {
@@ -243,6 +245,21 @@ class RefBackend : public Backend {
         out[row + i] += static_cast<float>(gate * static_cast<double>(shared[row + i]));
       }
     }
+  }
+
+  void Tops(const float* logits, int width, std::span<RowTop> tops) override {
+    for (RowTop& top : tops) {
+      const std::span<const float> row(logits, static_cast<size_t>(width));
+      top.token = static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
+      top.finite = std::ranges::all_of(row, [](float logit) { return std::isfinite(logit); });
+      logits += width;
+    }
+  }
+
+  double TopProbability(const float* logits, int width, int32_t top) override {
+    double sum = 0.0;
+    for (int i = 0; i < width; ++i) sum += std::exp(static_cast<double>(logits[i]) - static_cast<double>(logits[top]));
+    return 1.0 / sum;
   }
 
  private:

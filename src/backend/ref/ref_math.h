@@ -11,10 +11,9 @@ namespace assay {
 inline double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 inline double Silu(double x) { return x * Sigmoid(x); }
 inline double Softplus(double x) { return x > 0.0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
-// The tanh form of GELU (Hendrycks and Gimpel 2016), which Gemma uses.
-inline double GeluTanh(double x) {
-  return 0.5 * x * (1.0 + std::tanh(0.7978845608028653559 * (x + 0.044715 * x * x * x)));
-}
+// The tanh form of GELU (Hendrycks and Gimpel 2016), which Gemma uses: x/2 (1 + tanh u) as x sigmoid(2u), since 1 +
+// tanh u cancels far below 0.
+inline double GeluTanh(double x) { return x * Sigmoid(2.0 * 0.7978845608028653559 * (x + 0.044715 * x * x * x)); }
 
 inline double Dot(const float* a, const float* b, int64_t count) {
   double sum = 0.0;

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,7 +10,7 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/measuring.h"
-#include "measure/environment.h"
+#include "judge/speeds.h"
 #include "measure/throughput.h"
 #include "render/measure_json.h"
 #include "render/text_table.h"
@@ -24,6 +25,8 @@ struct Options {
   std::vector<int> depths = {0};
   int repetitions = 5;
   CacheType cache = CacheType::kF16;
+  bool placebo = true;
+  std::string database;
   CommonOptions common;
 };
 
@@ -43,14 +46,49 @@ std::vector<ThroughputTest> Tests(const Options& options) {
   return tests;
 }
 
-Json ReportJson(const Options& options, const ThroughputReport& report,
+// What is said of each model against the first.
+std::vector<std::string> Sentences(const SpeedRuns& speeds) {
+  std::vector<std::string> sentences;
+  if (std::any_of(speeds.guards.begin(), speeds.guards.end(), [](const GuardResult& g) { return g.tripped; })) {
+    return sentences;
+  }
+  const std::vector<Compared> family = CompareSpeeds(speeds.runs);
+  size_t next = 0;
+  for (const RunRecord& run : speeds.runs) {
+    if (IsPlacebo(run) || &BaseOf(speeds.runs, run.test) == &run) continue;
+    sentences.push_back(SpeedSentence(NameOf(run.model), NameOf(BaseOf(speeds.runs, run.test).model), family[next++]));
+  }
+  return sentences;
+}
+
+RunRecord JudgementOf(const SpeedRuns& speeds) {
+  RunRecord judgement = speeds.probe;
+  judgement.kind = "comparison";
+  judgement.test = "speed";
+  judgement.metrics.clear();
+  judgement.series.clear();
+  judgement.guards = speeds.guards;
+  const std::vector<Compared> family = CompareSpeeds(speeds.runs);
+  const std::vector<std::string> sentences = Sentences(speeds);
+  size_t next = 0;
+  for (const RunRecord& run : speeds.runs) {
+    if (IsPlacebo(run) || &BaseOf(speeds.runs, run.test) == &run) continue;
+    const bool valid = !sentences.empty();
+    judgement.verdicts.push_back({"speed " + run.test, NameOf(run.model),
+                                  valid ? StandingName(family[next].standing) : "invalid",
+                                  valid ? sentences[next] : ""});
+    ++next;
+  }
+  return judgement;
+}
+
+Json ReportJson(const Options& options, const SpeedRuns& speeds, const RunRecord& judgement,
                 const std::vector<std::unique_ptr<Subject>>& subjects, const Backend& backend) {
   Json models = Json::array();
   for (const auto& subject : subjects) models.push_back(ToJson(subject->identity));
   Json tests = Json::array();
-  for (const ThroughputResult& result : report.results) {
-    const Subject& subject = *subjects[result.model];
-    tests.push_back(ToJson(result, subject.path, subject.identity.quant));
+  for (size_t i = 0; i < speeds.runs.size(); ++i) {
+    tests.push_back(ThroughputJson(speeds.runs[i], subjects[speeds.models[i]]->path));
   }
   return {{"backend", backend.description()},
           {"threads", options.common.threads},
@@ -59,18 +97,27 @@ Json ReportJson(const Options& options, const ThroughputReport& report,
           {"seed", options.common.seed},
           {"models", models},
           {"tests", tests},
-          {"probe", ToJson(report.probe)},
-          {"environment", ToJson(CaptureEnvironment())}};
+          {"placebo", PlaceboJson(NoiseFloors(speeds.runs))},
+          {"guards", GuardsJson(speeds.guards)},
+          {"verdicts", VerdictsJson(judgement.verdicts)},
+          {"probe", ProbeJson(speeds.probe)},
+          {"environment", ToJson(speeds.probe.environment)}};
 }
 
-std::string ShareOfPeak(const ThroughputResult& result) {
-  if (result.bandwidth_util) return fmt::format("{:.1f} % bandwidth", 100.0 * *result.bandwidth_util);
-  if (result.ops_util) return fmt::format("{:.1f} % int8", 100.0 * *result.ops_util);
+std::string ShareOfPeak(const RunRecord& run) {
+  if (const Metric* share = FindMetric(run, "bandwidth_util")) {
+    return fmt::format("{:.1f} % bandwidth", 100.0 * share->value);
+  }
+  if (const Metric* share = FindMetric(run, "ops_util")) return fmt::format("{:.1f} % int8", 100.0 * share->value);
   return "-";
 }
 
-std::string ReportText(const Options& options, const ThroughputReport& report,
-                       const std::vector<std::unique_ptr<Subject>>& subjects, const Backend& backend) {
+std::string ReadRate(const RunRecord& run) {
+  const Metric* rate = FindMetric(run, "read_bytes_per_s");
+  return rate != nullptr ? fmt::format("{:.2f}", rate->value / 1e9) : "-";
+}
+
+std::string ReportText(const Options& options, const SpeedRuns& speeds, const Backend& backend) {
   TextTable table({{"model"},
                    {"quant"},
                    {"size", true},
@@ -82,22 +129,26 @@ std::string ReportText(const Options& options, const ThroughputReport& report,
                    {"median", true},
                    {"GB/s", true},
                    {"of the peak", true}});
-  for (const ThroughputResult& result : report.results) {
-    const ModelIdentity& model = subjects[result.model]->identity;
-    const Summary& rate = result.tok_per_s;
-    table.AddRow({OneLine(model.file), model.quant, HumanBytes(model.file_bytes), HumanCount(model.parameters),
-                  backend.name(), std::to_string(options.common.threads), result.test.name(),
-                  fmt::format("{:.2f} ± {:.2f}", rate.mean, rate.sd), fmt::format("{:.2f}", rate.median),
-                  result.read_bytes_per_s ? fmt::format("{:.2f}", *result.read_bytes_per_s / 1e9) : "-",
-                  ShareOfPeak(result)});
+  for (const RunRecord& run : speeds.runs) {
+    const ModelIdentity& model = run.model;
+    table.AddRow(
+        {OneLine(model.file), model.quant, HumanBytes(model.file_bytes), HumanCount(model.parameters), backend.name(),
+         std::to_string(options.common.threads), run.test,
+         fmt::format("{:.2f} ± {:.2f}", FindMetric(run, "tok_per_s")->value, FindMetric(run, "tok_per_s_sd")->value),
+         fmt::format("{:.2f}", FindMetric(run, "tok_per_s_median")->value), ReadRate(run), ShareOfPeak(run)});
   }
-  const ProbeResult& probe = report.probe;
-  return table.ToString() +
-         fmt::format(
-             "\n  {}; {} repetitions, interleaved; mean ± standard deviation\n"
-             "  probed in the same run: {:.2f} GB/s read, median of {} (spread {:.1f} %); {:.3f} Tops int8\n",
-             backend.description(), options.repetitions, probe.read_bytes_per_s / 1e9, probe.read_samples.size(),
-             100.0 * probe.read_drift, probe.int8_ops / 1e12);
+  std::string text = table.ToString();
+  text += fmt::format("\n  {}; {} rounds, interleaved; mean ± standard deviation\n", backend.description(),
+                      options.repetitions);
+  const Json probe = ProbeJson(speeds.probe);
+  text += fmt::format("  probed in the same run: {:.2f} GB/s read, median of {} (spread {:.1f} %); {:.3f} Tops int8\n",
+                      probe["read_gb_per_s"].get<double>(), probe["read_gb_per_s_samples"].size(),
+                      100.0 * probe["read_drift"].get<double>(), probe["peak_int8_tops"].get<double>());
+  if (const std::vector<NoiseFloor> floors = NoiseFloors(speeds.runs); !floors.empty()) {
+    text += fmt::format("  noise floor, from the first model measured twice: {}\n", FloorText(floors));
+  }
+  for (const std::string& sentence : Sentences(speeds)) text += fmt::format("  {}\n", sentence);
+  return text;
 }
 
 int Run(const Options& options) {
@@ -105,17 +156,26 @@ int Run(const Options& options) {
   const std::unique_ptr<Backend> backend = MakeBackend(options.common.backend, options.common.threads);
   std::vector<std::unique_ptr<Subject>> subjects;
   for (const std::string& path : options.models) subjects.push_back(std::make_unique<Subject>(path, *backend));
-  const ThroughputReport report = MeasureSpeed(subjects, Tests(options),
-                                               {.repetitions = options.repetitions,
-                                                .cache = options.cache,
-                                                .seed = options.common.seed,
-                                                .threads = options.common.threads});
+  const SpeedRuns speeds = MeasureSpeed(
+      subjects, Tests(options),
+      {.repetitions = options.repetitions,
+       .cache = options.cache,
+       .seed = options.common.seed,
+       .threads = options.common.threads,
+       .placebo = options.placebo},
+      {{"threads", std::to_string(options.common.threads)}, {"seed", std::to_string(options.common.seed)}});
+  const RunRecord judgement = JudgementOf(speeds);
+  std::vector<RunRecord> kept = speeds.runs;
+  kept.push_back(speeds.probe);
+  kept.push_back(judgement);
+  Keep(options.database, kept);
   if (options.common.json) {
-    PrintJson(ReportJson(options, report, subjects, *backend));
+    PrintJson(ReportJson(options, speeds, judgement, subjects, *backend));
   } else {
-    PrintText(ReportText(options, report, subjects, *backend));
+    PrintText(ReportText(options, speeds, *backend));
   }
-  return 0;
+  FlushStdout();
+  return ReportGuards(speeds.guards);
 }
 
 }  // namespace
@@ -137,6 +197,8 @@ CommandAction AddBench(CLI::App& app) {
       ->check(CLI::Range(1, 10000))
       ->capture_default_str()
       ->type_name("N");
+  AddPlaceboOption(app, options->placebo);
+  AddDatabaseOption(app, options->database);
   AddCacheOption(app, options->cache);
   AddCommonOptions(app, options->common, kThreads | kBackend | kSeed | kJson);
   return [options] { return Run(*options); };

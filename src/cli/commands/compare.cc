@@ -1,18 +1,18 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "cli/cache_option.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/measuring.h"
-#include "measure/environment.h"
+#include "judge/speeds.h"
+#include "measure/records.h"
 #include "render/measure_json.h"
-#include "study/comparison.h"
 
 namespace assay {
 namespace {
@@ -23,29 +23,66 @@ struct Options {
   int windows = 0;
   int prompt = 512;
   int generate = 128;
-  int repetitions = 5;
+  int repetitions = 10;
   CacheType cache = CacheType::kF16;
+  bool placebo = true;
+  std::string database;
   CommonOptions common;
 };
 
 // All that was measured, and what follows from it.
 struct Comparison {
   std::array<std::unique_ptr<Subject>, 2> subjects;  // A, B
-  PerplexityResult quality;                          // of B, against A
-  ThroughputReport speed;
-  Compared perplexity;
-  std::vector<ComparedSpeed> speeds;  // as the tests
+  RunRecord quality;                                 // of B, against A
+  SpeedRuns speed;
+  std::vector<Compared> family;  // perplexity, then the tests
+  RunRecord judgement;
   double size_pct = 0.0;
 
   const Subject& a() const { return *subjects[0]; }
   const Subject& b() const { return *subjects[1]; }
-  const ThroughputResult& SpeedOf(size_t model, size_t test) const {
-    return speed.results[model * speeds.size() + test];
-  }
 };
 
 double BitsPerWeight(const ModelIdentity& model) {
   return 8.0 * static_cast<double>(model.tensor_bytes) / static_cast<double>(model.parameters);
+}
+
+std::span<const float> SeriesOf(const RunRecord& run, std::string_view name) {
+  for (const Series& series : run.series) {
+    if (series.name == name) return series.values;
+  }
+  Fail(ErrorKind::kInternal, "a run without its {}", name);
+}
+
+// Perplexity and speeds make one sentence, and are judged together.
+std::vector<Compared> Family(const Comparison& result) {
+  std::vector<Compared> family = {{.name = "perplexity",
+                                   .estimate = PerplexityDifference(SeriesOf(result.quality, "window_nll"),
+                                                                    SeriesOf(result.quality, "window_base_nll")),
+                                   .more_is_better = false}};
+  for (Compared& speed : CompareSpeeds(result.speed.runs)) family.push_back(std::move(speed));
+  JudgeTogether(family);
+  return family;
+}
+
+// What is said, kept as a run of its own.
+RunRecord Judge(const Comparison& result) {
+  RunRecord judgement = NewRecord("comparison", result.quality.test, result.b().identity);
+  judgement.base = result.a().identity;
+  judgement.settings = result.quality.settings;
+  judgement.guards = result.speed.guards;
+  judgement.metrics = {{"size_pct", result.size_pct}};
+  const bool valid = judgement.valid();
+  for (const Compared& compared : result.family) {
+    const bool speed = compared.more_is_better;
+    judgement.verdicts.push_back({speed ? "speed " + compared.name : compared.name, "",
+                                  speed && !valid ? "invalid" : StandingName(compared.standing), ""});
+  }
+  // Speeds that a guard found invalid are not spoken of.
+  const std::span<const Compared> spoken = std::span(result.family).first(valid ? result.family.size() : 1);
+  judgement.verdicts.push_back(
+      {"comparison", "", valid ? "judged" : "speeds are invalid", ComparisonSentence(spoken, result.size_pct)});
+  return judgement;
 }
 
 Comparison Compare(const Options& options, Backend& backend) {
@@ -54,31 +91,24 @@ Comparison Compare(const Options& options, Backend& backend) {
                      std::make_unique<Subject>(options.measured, backend)};
   const std::vector<ThroughputTest> tests = {{.kind = ThroughputTest::Kind::kPrompt, .tokens = options.prompt},
                                              {.kind = ThroughputTest::Kind::kGenerate, .tokens = options.generate}};
+  const Settings settings = {{"threads", std::to_string(options.common.threads)}};
   result.quality = MeasureTextPerplexity(*result.subjects[1], result.subjects[0].get(), options.text,
                                          {.context = options.context,
                                           .windows = options.windows,
                                           .cache = options.cache,
-                                          .threads = options.common.threads});
-  result.speed =
-      MeasureSpeed(result.subjects, tests,
-                   {.repetitions = options.repetitions, .cache = options.cache, .threads = options.common.threads});
-  result.perplexity = ComparePerplexity(*result.quality.base);
-  for (size_t i = 0; i < tests.size(); ++i) {
-    result.speeds.push_back(
-        {tests[i].name(), CompareSpeed(result.speed.results[tests.size() + i], result.speed.results[i])});
-  }
+                                          .threads = options.common.threads},
+                                         settings);
+  result.speed = MeasureSpeed(result.subjects, tests,
+                              {.repetitions = options.repetitions,
+                               .cache = options.cache,
+                               .threads = options.common.threads,
+                               .placebo = options.placebo},
+                              settings);
   const auto bytes = [](const Subject& subject) { return static_cast<double>(subject.identity.file_bytes); };
   result.size_pct = 100.0 * (bytes(result.b()) / bytes(result.a()) - 1.0);
+  result.family = Family(result);
+  result.judgement = Judge(result);
   return result;
-}
-
-Json ToJson(const Compared& compared, const char* unit) {
-  // Without enough rounds there is no interval.
-  const auto bound = [&](double value) { return std::isinf(compared.estimate.high) ? Json() : Json(value); };
-  return {{unit, compared.estimate.mean},
-          {"low", bound(compared.estimate.low)},
-          {"high", bound(compared.estimate.high)},
-          {"standing", StandingName(compared.standing)}};
 }
 
 Json ModelJson(const Subject& subject) {
@@ -89,12 +119,15 @@ Json ModelJson(const Subject& subject) {
 
 Json ResultJson(const Options& options, const Comparison& result, const Backend& backend) {
   Json tests = Json::array();
-  for (const ThroughputResult& test : result.speed.results) {
-    const Subject& subject = *result.subjects[test.model];
-    tests.push_back(ToJson(test, subject.path, subject.identity.quant));
+  for (size_t i = 0; i < result.speed.runs.size(); ++i) {
+    tests.push_back(ThroughputJson(result.speed.runs[i], result.subjects[result.speed.models[i]]->path));
   }
   Json speeds = Json::object();
-  for (const ComparedSpeed& speed : result.speeds) speeds[speed.test] = ToJson(speed.speed, "ratio");
+  for (size_t i = 1; i < result.family.size(); ++i) {
+    speeds[result.family[i].name] = ToJson(result.family[i], "ratio");
+    speeds[result.family[i].name]["standing"] = result.judgement.verdicts[i].outcome;
+  }
+  const RunRecord& quality = result.quality;
   return {{"a", ModelJson(result.a())},
           {"b", ModelJson(result.b())},
           {"text", options.text},
@@ -103,18 +136,21 @@ Json ResultJson(const Options& options, const Comparison& result, const Backend&
           {"backend", backend.description()},
           {"threads", options.common.threads},
           {"repetitions", options.repetitions},
-          {"windows", result.quality.windows},
-          {"tokens_scored", result.quality.tokens_scored},
-          {"ppl", result.quality.ppl},
-          {"ppl_se", result.quality.ppl_se},
-          {"base", ToJson(*result.quality.base)},
+          {"windows", FigureJson(quality, "windows")},
+          {"tokens_scored", FigureJson(quality, "tokens_scored")},
+          {"ppl", FigureJson(quality, "ppl")},
+          {"ppl_se", ErrorJson(quality, "ppl")},
+          {"base", BaseJson(quality)},
+          {"intervals", IntervalsJson(quality)},
           {"tests", tests},
           {"size_pct", result.size_pct},
-          {"perplexity", ToJson(result.perplexity, "delta_pct")},
+          {"perplexity", ToJson(result.family.front(), "delta_pct")},
           {"speed", speeds},
-          {"sentence", ComparisonSentence(result.perplexity, result.speeds, result.size_pct)},
-          {"probe", ToJson(result.speed.probe)},
-          {"environment", ToJson(CaptureEnvironment())}};
+          {"placebo", PlaceboJson(NoiseFloors(result.speed.runs))},
+          {"guards", GuardsJson(result.judgement.guards)},
+          {"sentence", result.judgement.verdicts.back().sentence},
+          {"probe", ProbeJson(result.speed.probe)},
+          {"environment", ToJson(result.judgement.environment)}};
 }
 
 std::string ResultText(const Options& options, const Comparison& result, const Backend& backend) {
@@ -124,41 +160,50 @@ std::string ResultText(const Options& options, const Comparison& result, const B
   };
   const auto model = [](const Subject& subject) {
     const ModelIdentity& identity = subject.identity;
-    return fmt::format("{}: {}, {} bytes, {:.3f} bits per weight", OneLine(subject.path), identity.quant,
-                       identity.file_bytes, BitsPerWeight(identity));
+    return fmt::format("{}: {} ({}), {} bytes, {:.3f} bits per weight", OneLine(subject.path), identity.quant,
+                       identity.mix, identity.file_bytes, BitsPerWeight(identity));
   };
   line("A, the base", model(result.a()));
   line("B, measured", model(result.b()));
-  const PerplexityResult& quality = result.quality;
-  const BaseComparison& base = *quality.base;
-  line("text", fmt::format("{}: {} tokens scored in {} windows of {}", OneLine(options.text), quality.tokens_scored,
-                           quality.windows, options.context));
-  line("perplexity of A", fmt::format("{:.4f} ± {:.4f}", base.ppl, base.ppl_se));
-  line("perplexity of B", fmt::format("{:.4f} ± {:.4f}", quality.ppl, quality.ppl_se));
-  line("B over A, paired", fmt::format("{:+.3f} % ± {:.3f} %", base.delta_pct, base.delta_pct_se));
-  line("KL(A || B)", DivergenceText(base));
-  line("same likeliest token", fmt::format("{:.2f} % ± {:.2f} %", 100.0 * base.top1_agree, 100.0 * base.top1_agree_se));
-  for (size_t i = 0; i < result.speeds.size(); ++i) {
-    const auto rate = [&](size_t of) {
-      const Summary& tok_per_s = result.SpeedOf(of, i).tok_per_s;
-      return fmt::format("{:.2f} ± {:.2f}", tok_per_s.mean, tok_per_s.sd);
+  const RunRecord& quality = result.quality;
+  line("text", fmt::format("{}: {} tokens scored in {} windows of {}", OneLine(options.text),
+                           FindMetric(quality, "tokens_scored")->value, FindMetric(quality, "windows")->value,
+                           options.context));
+  line("perplexity of A", FigureText(quality, "base_ppl", 4));
+  line("perplexity of B", FigureText(quality, "ppl", 4));
+  line("B over A, paired", FigureText(quality, "delta_pct", 3) + " %");
+  line("KL(A || B)", DivergenceText(quality));
+  line("same likeliest token", FigureText(quality, "top1_agree", 4));
+  for (const RunRecord& run : result.speed.runs) {
+    if (IsPlacebo(run) || &BaseOf(result.speed.runs, run.test) == &run) continue;
+    const auto rate = [](const RunRecord& of) {
+      return fmt::format("{:.2f} ± {:.2f}", FindMetric(of, "tok_per_s")->value, FindMetric(of, "tok_per_s_sd")->value);
     };
-    line(result.speeds[i].test, fmt::format("A {}, B {} tok/s", rate(0), rate(1)));
+    line(run.test, fmt::format("A {}, B {} tok/s", rate(BaseOf(result.speed.runs, run.test)), rate(run)));
   }
   line("measured on", fmt::format("{}; {} rounds, interleaved; mean ± standard deviation", backend.description(),
                                   options.repetitions));
-  return text + "\n  " + ComparisonSentence(result.perplexity, result.speeds, result.size_pct) + "\n";
+  if (const std::vector<NoiseFloor> floors = NoiseFloors(result.speed.runs); !floors.empty()) {
+    line("noise floor", fmt::format("{}, from A measured twice", FloorText(floors)));
+  }
+  return text + "\n  " + result.judgement.verdicts.back().sentence + "\n";
 }
 
 int Run(const Options& options) {
   const std::unique_ptr<Backend> backend = MakeBackend(options.common.backend, options.common.threads);
   const Comparison result = Compare(options, *backend);
+  std::vector<RunRecord> kept = result.speed.runs;
+  kept.push_back(result.quality);
+  kept.push_back(result.speed.probe);
+  kept.push_back(result.judgement);
+  Keep(options.database, kept);
   if (options.common.json) {
     PrintJson(ResultJson(options, result, *backend));
   } else {
     PrintText(ResultText(options, result, *backend));
   }
-  return 0;
+  FlushStdout();
+  return ReportGuards(result.judgement.guards);
 }
 
 }  // namespace
@@ -176,6 +221,8 @@ CommandAction AddCompare(CLI::App& app) {
   add_count("-p,--prompt", options->prompt, 1, "speed: tokens of the prompt (PP)");
   add_count("-n,--generate", options->generate, 1, "speed: tokens to generate (TG)");
   add_count("-r,--repetitions", options->repetitions, 1, "speed: rounds in which each test is measured once");
+  AddPlaceboOption(app, options->placebo);
+  AddDatabaseOption(app, options->database);
   AddCacheOption(app, options->cache);
   AddCommonOptions(app, options->common, kThreads | kBackend | kJson);
   return [options] { return Run(*options); };

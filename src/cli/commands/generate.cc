@@ -187,7 +187,8 @@ CommandAction AddGenerate(CLI::App& app) {
   app.add_flag("--ignore-eos", options->generate.ignore_end, "go on after an end-of-generation token");
   app.add_option("--draft", options->draft, "speculate: a draft model of the same tokenizer, or 'ngram'")
       ->type_name("MODEL");
-  app.add_option("-k,--draft-max", options->draft_length, "guesses a round, 1 to 32, or 'auto'")
+  app.add_option("-k,--draft-max", options->draft_length,
+                 fmt::format("guesses a round, 1 to {}, or 'auto'", kMaxDraftLength))
       ->capture_default_str()
       ->type_name("K");
   app.add_option("--draft-p-min", options->draft_p_min, "end a draft before a guess that is less likely than this")

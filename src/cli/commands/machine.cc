@@ -5,13 +5,19 @@
 
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/measuring.h"
 #include "cli/progress.h"
-#include "measure/environment.h"
 #include "measure/probe.h"
+#include "measure/records.h"
 #include "render/measure_json.h"
 
 namespace assay {
 namespace {
+
+struct Options {
+  std::string database;
+  CommonOptions common;
+};
 
 constexpr int kReadSamples = 5;
 constexpr double kSecondsPerSample = 0.4;
@@ -27,9 +33,9 @@ ProbeResult MeasureMachine(int threads) {
   return probe.Result();
 }
 
-Json ResultJson(const Environment& environment, const ProbeResult& probe, int threads) {
-  Json json = ToJson(environment);
-  const Json rates = ToJson(probe);
+Json ResultJson(const RunRecord& run, int threads) {
+  Json json = ToJson(run.environment);
+  const Json rates = ProbeJson(run);
   json["threads"] = threads;
   for (const char* field : {"read_gb_per_s", "read_gb_per_s_samples", "read_drift"}) json[field] = rates[field];
   json["peak"] = {{"int8_tops", rates["peak_int8_tops"]},
@@ -62,13 +68,17 @@ std::string ResultText(const Environment& environment, const ProbeResult& probe,
   return text;
 }
 
-int Run(const CommonOptions& options) {
-  const Environment environment = CaptureEnvironment();
-  const ProbeResult probe = MeasureMachine(options.threads);
-  if (options.json) {
-    PrintJson(ResultJson(environment, probe, options.threads));
+int Run(const Options& options) {
+  const int threads = options.common.threads;
+  RunRecord about = NewRecord("machine", "probe", {});
+  about.settings = {{"threads", std::to_string(threads)}};
+  const ProbeResult probe = MeasureMachine(threads);
+  const RunRecord run = RecordOf(probe, std::move(about));
+  Keep(options.database, {&run, 1});
+  if (options.common.json) {
+    PrintJson(ResultJson(run, threads));
   } else {
-    PrintText(ResultText(environment, probe, options.threads));
+    PrintText(ResultText(run.environment, probe, threads));
   }
   return 0;
 }
@@ -76,8 +86,9 @@ int Run(const CommonOptions& options) {
 }  // namespace
 
 CommandAction AddMachine(CLI::App& app) {
-  const auto options = std::make_shared<CommonOptions>();
-  AddCommonOptions(app, *options, kThreads | kJson);
+  const auto options = std::make_shared<Options>();
+  AddDatabaseOption(app, options->database);
+  AddCommonOptions(app, options->common, kThreads | kJson);
   return [options] { return Run(*options); };
 }
 

@@ -7,8 +7,6 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/measuring.h"
-#include "measure/environment.h"
-#include "measure/perplexity.h"
 #include "render/measure_json.h"
 
 namespace assay {
@@ -19,47 +17,59 @@ struct Options {
   int context = 512;
   int windows = 0;
   CacheType cache = CacheType::kF16;
+  std::string database;
   CommonOptions common;
 };
 
-Json ResultJson(const Options& options, const PerplexityResult& result, const Subject& subject, const Subject* base) {
-  Json json = {{"model", ToJson(subject.identity)},
+Json ResultJson(const Options& options, const RunRecord& run, const Backend& backend) {
+  Json json = {{"model", ToJson(run.model)},
                {"text", options.text},
                {"context", options.context},
                {"cache", CacheName(options.cache)},
-               {"backend", subject.engine.backend().description()},
+               {"backend", backend.description()},
                {"threads", options.common.threads},
-               {"windows", result.windows},
-               {"tokens_scored", result.tokens_scored},
-               {"nll", result.nll},
-               {"nll_se", result.nll_se},
-               {"ppl", result.ppl},
-               {"ppl_se", result.ppl_se},
-               {"seconds", result.seconds},
-               {"environment", ToJson(CaptureEnvironment())}};
-  if (result.base) {
-    json["base"] = ToJson(*result.base);
-    json["base"]["model"] = ToJson(base->identity);
+               {"windows", FigureJson(run, "windows")},
+               {"tokens_scored", FigureJson(run, "tokens_scored")},
+               {"nll", FigureJson(run, "nll")},
+               {"nll_se", ErrorJson(run, "nll")},
+               {"ppl", FigureJson(run, "ppl")},
+               {"ppl_se", ErrorJson(run, "ppl")},
+               {"intervals", IntervalsJson(run)},
+               {"guards", GuardsJson(run.guards)},
+               {"seconds", FigureJson(run, "seconds")},
+               {"environment", ToJson(run.environment)}};
+  if (run.base.has_value()) {
+    json["base"] = BaseJson(run);
+    json["base"]["model"] = ToJson(*run.base);
   }
   return json;
 }
 
-std::string ResultText(const Options& options, const PerplexityResult& result) {
+std::string IntervalText(const RunRecord& run, std::string_view name) {
+  const std::optional<Certainty>& sure = FindMetric(run, name)->certainty;
+  if (!sure->low.has_value()) return fmt::format("{} windows are too few for an interval", sure->units);
+  return fmt::format("95% interval {:+.3f} to {:+.3f} %", *sure->low, *sure->high);
+}
+
+std::string ResultText(const Options& options, const RunRecord& run) {
   std::string text;
   const auto line = [&](std::string_view label, const std::string& value) {
     text += fmt::format("  {:<24}{}\n", label, value);
   };
-  line("model", options.model);
-  line("text", options.text);
-  line("tokens scored", fmt::format("{} in {} windows of {}", result.tokens_scored, result.windows, options.context));
-  line("perplexity", fmt::format("{:.4f} ± {:.4f}", result.ppl, result.ppl_se));
-  if (!result.base) return text;
-  const BaseComparison& base = *result.base;
-  line("base", options.base);
-  line("perplexity of the base", fmt::format("{:.4f} ± {:.4f}", base.ppl, base.ppl_se));
-  line("difference, paired", fmt::format("{:+.3f} % ± {:.3f} %", base.delta_pct, base.delta_pct_se));
-  line("KL divergence", DivergenceText(base));
-  line("same likeliest token", fmt::format("{:.2f} % ± {:.2f} %", 100.0 * base.top1_agree, 100.0 * base.top1_agree_se));
+  const auto model = [](const std::string& path, const ModelIdentity& identity) {
+    return fmt::format("{}: {}", OneLine(path), identity.mix);
+  };
+  line("model", model(options.model, run.model));
+  line("text", OneLine(options.text));
+  line("tokens scored", fmt::format("{} in {} windows of {}", FindMetric(run, "tokens_scored")->value,
+                                    FindMetric(run, "windows")->value, options.context));
+  line("perplexity", FigureText(run, "ppl", 4));
+  if (!run.base.has_value()) return text;
+  line("base", model(options.base, *run.base));
+  line("perplexity of the base", FigureText(run, "base_ppl", 4));
+  line("difference, paired", fmt::format("{} % ({})", FigureText(run, "delta_pct", 3), IntervalText(run, "delta_pct")));
+  line("KL divergence", DivergenceText(run));
+  line("same likeliest token", FigureText(run, "top1_agree", 4));
   return text;
 }
 
@@ -68,17 +78,20 @@ int Run(const Options& options) {
   Subject subject(options.model, *backend);
   const std::unique_ptr<Subject> base =
       options.base.empty() ? nullptr : std::make_unique<Subject>(options.base, *backend);
-  const PerplexityResult result = MeasureTextPerplexity(subject, base.get(), options.text,
-                                                        {.context = options.context,
-                                                         .windows = options.windows,
-                                                         .cache = options.cache,
-                                                         .threads = options.common.threads});
+  const RunRecord run = MeasureTextPerplexity(subject, base.get(), options.text,
+                                              {.context = options.context,
+                                               .windows = options.windows,
+                                               .cache = options.cache,
+                                               .threads = options.common.threads},
+                                              {{"threads", std::to_string(options.common.threads)}});
+  Keep(options.database, {&run, 1});
   if (options.common.json) {
-    PrintJson(ResultJson(options, result, subject, base.get()));
+    PrintJson(ResultJson(options, run, *backend));
   } else {
-    PrintText(ResultText(options, result));
+    PrintText(ResultText(options, run));
   }
-  return 0;
+  FlushStdout();
+  return ReportGuards(run.guards);
 }
 
 }  // namespace
@@ -95,9 +108,9 @@ CommandAction AddPerplexity(CLI::App& app) {
       ->check(CLI::Range(0, 1 << 30))
       ->capture_default_str()
       ->type_name("N");
-  app.add_option("--base", options->base,
-                 "model to compare with, position by position: paired difference, KL divergence")
+  app.add_option("--base", options->base, "model to compare with, window by window: paired difference, KL divergence")
       ->type_name("MODEL");
+  AddDatabaseOption(app, options->database);
   AddCacheOption(app, options->cache);
   AddCommonOptions(app, options->common, kThreads | kBackend | kJson);
   return [options] { return Run(*options); };

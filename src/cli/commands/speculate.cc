@@ -202,7 +202,8 @@ CommandAction AddSpeculate(CLI::App& app) {
                  "what drafts: model files, self:RUNG (the target's own weights at another rung) or ngram")
       ->required()
       ->type_name("DRAFT");
-  app.add_option("-k,--draft-max", options->lengths, "guesses a round, 1 to 32, or 'auto'; several by commas")
+  app.add_option("-k,--draft-max", options->lengths,
+                 fmt::format("guesses a round, 1 to {}, or '{}'; several by commas", kMaxDraftLength, kAdaptive))
       ->delimiter(',')
       ->capture_default_str()
       ->type_name("K,...");

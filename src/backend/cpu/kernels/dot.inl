@@ -361,7 +361,7 @@ constexpr Encoding EncodingOf() {
 }
 
 template <typename Format>
-PackingKernels QuantKernels() {
+constexpr PackingKernels QuantKernels() {
   PackingKernels kernels = {};
   kernels.encoding = kernels.long_encoding = EncodingOf<Format>();
   kernels.expanded_stride = ExpandedOf<Format>::kRecordStride;
@@ -376,7 +376,7 @@ PackingKernels QuantKernels() {
 }
 
 template <typename Source>
-PackingKernels FloatKernels() {
+constexpr PackingKernels FloatKernels() {
   PackingKernels kernels = {};
   kernels.encoding = kernels.long_encoding = Encoding::kFloats;
   Unroll<kMaxTile>([&](auto t) {
@@ -388,7 +388,7 @@ PackingKernels FloatKernels() {
 }
 
 template <typename Source>
-PackingKernels HalfKernels() {
+constexpr PackingKernels HalfKernels() {
   PackingKernels kernels = FloatKernels<Source>();
   kernels.long_encoding = Encoding::kShorts;
   kernels.records = kBlockColumns;
@@ -401,7 +401,7 @@ PackingKernels HalfKernels() {
   return kernels;
 }
 
-inline void FillPackings(PackingKernels* packings) {
+constexpr void FillPackings(PackingKernels* packings) {
   const auto set = [&](Packing packing, const PackingKernels& kernels) {
     packings[static_cast<int>(packing)] = kernels;
   };

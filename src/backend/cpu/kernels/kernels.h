@@ -123,6 +123,12 @@ struct ReplayArgs {
   int tokens = 0, head_dim = 0;
 };
 
+// The first of the largest values of a row; any where not all are finite.
+struct LargestOfRow {
+  int64_t index;
+  bool finite;  // all of them
+};
+
 struct KernelTable {
   const char* name = nullptr;
   int max_tile = 0;  // tokens
@@ -139,6 +145,8 @@ struct KernelTable {
   void (*sigmoid_product)(float* x, const float* gate, int64_t count) = nullptr;        // x *= sigmoid(gate)
   void (*add_scaled)(float factor, const float* y, int64_t count, float* x) = nullptr;  // x += factor * y
   float (*sum_of_products)(const float* a, const float* b, int64_t count) = nullptr;
+  LargestOfRow (*largest_of_row)(const float* x, int64_t count) = nullptr;              // count > 0
+  double (*sum_of_exponentials)(const float* x, int64_t count, float shift) = nullptr;  // of x - shift
   void (*to_half)(const float* in, int64_t count, uint8_t* out) = nullptr;
   void (*conv_silu)(const ConvArgs& args, int first_channel, int last_channel) = nullptr;
 
@@ -149,15 +157,15 @@ struct KernelTable {
   // Probes: each runs `rounds` rounds in registers and returns the operations done (a multiply-add counts two).
   double (*int8_loop)(int64_t rounds) = nullptr;
   double (*fma_loop)(int64_t rounds) = nullptr;
-  double (*bf16_loop)(int64_t rounds) = nullptr;  // null: the instruction set has none
+  double (*bf16_loop)(int64_t rounds) = nullptr;  // null: there is no such instruction
   // Reads everything once; returns a digest, so that nothing is optimised away.
   uint64_t (*read_all)(const void* data, size_t bytes) = nullptr;
 };
 
-// One source each, with its own compile flags; to be called only where the processor has the instructions. The x86 ones
-// exist on x86 only.
-KernelTable PortableKernels();
-KernelTable Avx2Kernels();
-KernelTable Avx512Kernels();
+// One source each, with its own compile flags. The tables are constants, which any processor may read; what they point
+// to may be called only where the processor has the instructions. The x86 ones exist on x86 only.
+extern const KernelTable kPortableKernels;
+extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvx512Kernels;
 
 }  // namespace assay::cpu

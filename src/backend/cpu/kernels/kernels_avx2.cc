@@ -17,6 +17,6 @@
 
 namespace assay::cpu {
 
-KernelTable Avx2Kernels() { return avx2::MakeTable(); }
+constinit const KernelTable kAvx2Kernels = avx2::MakeTable();
 
 }  // namespace assay::cpu

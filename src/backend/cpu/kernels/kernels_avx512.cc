@@ -18,7 +18,7 @@
 namespace assay::cpu {
 namespace {
 
-// Only the probe uses this extension, so only the probe is compiled for it.
+// Only the probe uses this extension, so only the probe is compiled for it. KernelsFor() hides it where it is missing.
 __attribute__((target("avx512bf16"))) double Bf16Loop(int64_t rounds) {
   constexpr int kChains = 16;
   __m512 sums[kChains];
@@ -34,12 +34,13 @@ __attribute__((target("avx512bf16"))) double Bf16Loop(int64_t rounds) {
   return static_cast<double>(rounds) * kChains * 64;
 }
 
-}  // namespace
-
-KernelTable Avx512Kernels() {
-  KernelTable table = avx512::MakeTable();
+constexpr KernelTable WithBf16Loop(KernelTable table) {
   table.bf16_loop = &Bf16Loop;
   return table;
 }
+
+}  // namespace
+
+constinit const KernelTable kAvx512Kernels = WithBf16Loop(avx512::MakeTable());
 
 }  // namespace assay::cpu

@@ -17,6 +17,6 @@
 
 namespace assay::cpu {
 
-KernelTable PortableKernels() { return portable::MakeTable(); }
+constinit const KernelTable kPortableKernels = portable::MakeTable();
 
 }  // namespace assay::cpu

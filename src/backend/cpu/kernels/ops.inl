@@ -97,6 +97,64 @@ inline void AddScaled(float factor, const float* y, int64_t count, float* x) {
   });
 }
 
+// Blocks of a row whose largest values are compared: large enough that the reduction costs little, small enough that
+// looking for the place does.
+constexpr int64_t kRowBlock = 1024;
+
+// The 16 values before x + end, or all where there are fewer, and one of them repeated.
+inline Floats LastLanes(const float* x, int64_t end) {
+  if (end >= 16) return Load(x + end - 16);
+  float lanes[16];
+  for (int i = 0; i < 16; ++i) lanes[i] = x[i < end ? i : 0];
+  return Load(lanes);
+}
+
+// A maximum skips NaN, so that the magnitudes' bits are what tells whether all is finite.
+inline LargestOfRow FindLargest(const float* x, int64_t count) {
+  constexpr int32_t kInfinity = 0x7F800000;
+  Ints magnitudes = SetInts(0);
+  float best = -__builtin_inff();
+  int64_t best_block = 0;
+  for (int64_t first = 0; first < count; first += kRowBlock) {
+    const int64_t end = count - first < kRowBlock ? count : first + kRowBlock;
+    Floats largest = Set(best);
+    const auto take = [&](Floats values) {
+      largest = Max(values, largest);
+      magnitudes = MaxInts(magnitudes, AndInts(FloatBits(values), SetInts(0x7FFFFFFF)));
+    };
+    int64_t i = first;
+    for (; i + 16 <= end; i += 16) take(Load(x + i));
+    if (i < end) take(LastLanes(x, end));  // some of them again, which changes neither
+    const float found = Largest(largest);
+    if (found > best) {
+      best = found;
+      best_block = first;
+    }
+  }
+  LargestOfRow result = {best_block, LargestInt(magnitudes) < kInfinity};
+  while (result.finite && x[result.index] != best) ++result.index;
+  return result;
+}
+
+// Each block's sum in float32, theirs in double.
+inline double SumOfExponentials(const float* x, int64_t count, float shift) {
+  double total = 0;
+  const Floats shifts = Set(shift);
+  for (int64_t first = 0; first < count; first += kRowBlock) {
+    const int64_t end = count - first < kRowBlock ? count : first + kRowBlock;
+    Floats sum = Zero();
+    int64_t i = first;
+    for (; i + 16 <= end; i += 16) sum = Add(sum, Exp(Sub(Load(x + i), shifts)));
+    if (i < end) {
+      float lanes[16];
+      for (int lane = 0; lane < 16; ++lane) lanes[lane] = i + lane < end ? x[i + lane] : -__builtin_inff();
+      sum = Add(sum, Exp(Sub(Load(lanes), shifts)));
+    }
+    total += static_cast<double>(Sum(sum));
+  }
+  return total;
+}
+
 inline void ToHalf(const float* in, int64_t count, uint8_t* out) {
   int64_t i = 0;
   for (; i + 16 <= count; i += 16) StoreHalf(out + 2 * i, Load(in + i));

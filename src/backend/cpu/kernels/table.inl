@@ -2,7 +2,7 @@
 
 namespace assay::cpu::ASSAY_ISA {
 
-inline KernelTable MakeTable() {
+constexpr KernelTable MakeTable() {
   KernelTable table = {};
   table.name = kIsaName;
   table.max_tile = kMaxTile;
@@ -16,6 +16,8 @@ inline KernelTable MakeTable() {
   table.sigmoid_product = &SigmoidProduct;
   table.add_scaled = &AddScaled;
   table.sum_of_products = &SumOfProducts;
+  table.largest_of_row = &FindLargest;
+  table.sum_of_exponentials = &SumOfExponentials;
   table.to_half = &ToHalf;
   table.conv_silu = &ConvSilu;
   table.attend = &Attend;

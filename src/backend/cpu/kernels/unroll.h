@@ -16,7 +16,7 @@ struct Constant {
 };
 
 template <int kCount, int kFirst = 0, typename Body>
-__attribute__((always_inline)) inline void Unroll(const Body& body) {
+__attribute__((always_inline)) constexpr void Unroll(const Body& body) {
   if constexpr (kFirst < kCount) {
     body(Constant<kFirst>());
     Unroll<kCount, kFirst + 1>(body);
