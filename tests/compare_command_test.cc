@@ -79,8 +79,12 @@ TEST(CompareCommandTest, NothingIsToldApartWithinItsInterval) {
   for (const char* test : {"pp16", "tg4"}) {
     const json& speed = result["speed"][test];
     const std::string standing = speed["standing"];
-    if (standing == "better") EXPECT_GT(speed["low"], 1.0);
-    if (standing == "worse") EXPECT_LT(speed["high"], 1.0);
+    if (standing == "better") {
+      EXPECT_GT(speed["low"], 1.0);
+    }
+    if (standing == "worse") {
+      EXPECT_LT(speed["high"], 1.0);
+    }
   }
 }
 

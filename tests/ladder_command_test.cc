@@ -156,7 +156,7 @@ TEST_F(LadderCommandTest, KilledAndStartedAgainItMeasuresEachThingOnce) {
 
 TEST_F(LadderCommandTest, AStopSignalEndsItWithALineThatSaysHowToGoOn) {
   const Outcome outcome = RunAssayUntil(Arguments({}, "40"), "speed, round 1 of", SIGINT);
-  EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+  EXPECT_EQ(outcome.exit_code, 128 + SIGINT) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("the same command goes on from there"));
 }
 

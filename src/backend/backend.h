@@ -162,7 +162,8 @@ class Backend {
   virtual void Add(float* x, const float* y, int64_t count) = 0;
 
   // Mixture of experts: for each token softmax(router logits), the `used` largest (ties: the lower index),
-  // renormalised; out[t] += sum of w_e * down_e(silu(gate_e(x)) * up_e(x)).
+  // renormalised; out[t] += sum of w_e * down_e(silu(gate_e(x)) * up_e(x)). A token with router logits that are not
+  // finite gets NaN.
   struct MoeWeights {
     const Weight* gate;
     const Weight* up;

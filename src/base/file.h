@@ -3,17 +3,23 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "base/last_will.h"
+
 namespace assay {
 
-// The whole of a file as bytes. Throws kBadFile (cannot be opened or read) with the path and the system's reason.
+// Errors of reading: kBadFile for what is not there or no file, kIo for what the system refuses (no permission, too
+// many open files, no memory); with the path and the system's reason.
+
+// The whole of a regular file as bytes.
 std::string ReadFile(const std::filesystem::path& path);
 
-// A read-only memory map of a whole file; an empty file maps to an empty span. Throws kBadFile. Whoever shortens the
-// file while it is mapped kills the reader (SIGBUS): files appear whole through AtomicFile, which never does that.
+// A read-only memory map of a whole regular file; an empty file maps to an empty span. A file that is shortened while
+// it is mapped ends the process with one line (last_will.h).
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);
@@ -31,11 +37,27 @@ class MappedFile {
  private:
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
+  WatchedMap watch_;
+};
+
+// A text that the user named: a regular file, mapped; a pipe ("<(...)") or "-", standard input, read to its end.
+class TextFile {
+ public:
+  explicit TextFile(const std::filesystem::path& path);
+  std::string_view text() const;
+
+ private:
+  std::unique_ptr<MappedFile> map_;
+  std::string held_;  // without a map
 };
 
 // A file that appears whole or not at all: written beside its final path under a temporary name, synced and renamed by
-// Commit(), removed by the destructor without it. What was at the path before stays until then. A symbolic link is
-// followed; a directory or device is refused. Throws kIo (no permission, disk full) naming the final path.
+// Commit(), removed by the destructor without it and by signals that end the process. What was at the path before stays
+// until then; its permissions are kept when it is the user's own. What killed writers of the same path left beside it
+// is removed first; a lock tells those from living ones.
+//
+// A directory or device is refused. A symbolic link is followed under the kernel's rule (fs.protected_symlinks): not
+// one of another user in a sticky folder that everybody may write to. Throws kIo naming the final path.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);
@@ -51,14 +73,33 @@ class AtomicFile {
  private:
   [[noreturn]] void FailWith(int error) const;
   void WriteAll(const uint8_t* data, size_t size);
+  bool TryCreate(int attempt);
+  void TakePermissions();
 
   std::filesystem::path path_;
   std::string temporary_;
+  std::unique_ptr<DoomedPath> doomed_;
   int fd_ = -1;
   uint64_t size_ = 0;
 };
 
 // Writes text as a whole file through AtomicFile.
 void WriteFileAtomically(const std::filesystem::path& path, std::string_view text);
+
+// A folder of a name that nobody can guess, for this user alone; it goes with all files in it, also by a signal that
+// ends the process. Those that killed processes left in the same place are removed first. Throws kIo.
+class TemporaryFolder {
+ public:
+  explicit TemporaryFolder(const std::filesystem::path& parent);
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  std::unique_ptr<DoomedPath> doomed_;
+  int lock_ = -1;
+};
 
 }  // namespace assay

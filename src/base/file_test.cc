@@ -13,6 +13,7 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+
+constexpr uid_t kNobody = 65534;
 
 // A directory of its own for each test, removed afterwards.
 class FileTest : public ::testing::Test {
@@ -156,7 +159,6 @@ TEST_F(FileTest, AFullDiskIsAnErrorAndLeavesTheOldFile) {
 TEST_F(FileTest, WritingWithoutPermissionIsAnErrorThatNamesTheFile) {
   fs::permissions(directory_, fs::perms::owner_read | fs::perms::owner_exec);
   const uid_t user = geteuid();
-  constexpr uid_t kNobody = 65534;
   if (user == 0 && (chown(directory_.c_str(), kNobody, kNobody) != 0 || seteuid(kNobody) != 0)) {
     GTEST_SKIP() << "root, to whom all is permitted, and no way to become another user";
   }
@@ -190,6 +192,82 @@ TEST_F(FileTest, ALinkIsFollowedAndStays) {
   WriteFileAtomically(Path("link"), "new");
   EXPECT_TRUE(fs::is_symlink(Path("link")));
   EXPECT_EQ(ReadFile(Path("target")), "new");
+}
+
+// What the shell does with "> link".
+TEST_F(FileTest, ADanglingLinkIsWrittenAtItsTargetAndACircleIsRefused) {
+  fs::create_symlink("target", Path("link"));
+  WriteFileAtomically(Path("link"), "new");
+  EXPECT_TRUE(fs::is_symlink(Path("link")));
+  EXPECT_EQ(ReadFile(Path("target")), "new");
+  fs::create_symlink("b", Path("a"));
+  fs::create_symlink("a", Path("b"));
+  EXPECT_THAT(ErrorOf(ErrorKind::kIo, [&] { AtomicFile{Path("a")}; }), HasSubstr("circle"));
+}
+
+// fs.protected_symlinks, for a program that renames.
+TEST_F(FileTest, ALinkThatAnotherUserPlantedInASharedFolderIsNotFollowed) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can make files of another user";
+  fs::create_directory(Path("shared"));
+  ASSERT_EQ(chmod(Path("shared").c_str(), 01777), 0);
+  WriteFileAtomically(Path("victim"), "old");
+  fs::create_symlink("../victim", Path("shared/out"));
+  WriteFileAtomically(Path("shared/out"), "own links are followed");
+  ASSERT_EQ(lchown(Path("shared/out").c_str(), kNobody, kNobody), 0);
+  EXPECT_THAT(ErrorOf(ErrorKind::kIo, [&] { WriteFileAtomically(Path("shared/out"), "x"); }),
+              HasSubstr("link of another user"));
+  fs::create_symlink("shared/out", Path("indirect"));
+  EXPECT_THAT(ErrorOf(ErrorKind::kIo, [&] { WriteFileAtomically(Path("indirect"), "x"); }),
+              HasSubstr("link of another user"));
+  EXPECT_EQ(ReadFile(Path("victim")), "own links are followed");
+}
+
+TEST_F(FileTest, APrivateFileStaysPrivateAndAnothersPermissionsAreNotTaken) {
+  WriteFileAtomically(Path("out"), "old");
+  ASSERT_EQ(chmod(Path("out").c_str(), 0600), 0);
+  WriteFileAtomically(Path("out"), "new");
+  EXPECT_EQ(fs::status(Path("out")).permissions(), fs::perms(0600));
+  if (geteuid() != 0) GTEST_SKIP() << "only root can make files of another user";
+  ASSERT_EQ(chmod(Path("out").c_str(), 0666), 0);
+  ASSERT_EQ(chown(Path("out").c_str(), kNobody, kNobody), 0);
+  WriteFileAtomically(Path("out"), "newer");
+  EXPECT_EQ(fs::status(Path("out")).permissions() & fs::perms::others_write, fs::perms::none);
+}
+
+// The next writer of a file removes what a killed one left, and nothing else.
+TEST_F(FileTest, PartsOfKilledWritersGoAndThoseOfLivingOnesStay) {
+  WriteFileAtomically(Path("out.assay-part-1-0"), "left by a process that was killed");
+  WriteFileAtomically(Path("out.assay-part-notes"), "a user's");
+  WriteFileAtomically(Path("other.assay-part-1-0"), "of another file");
+  AtomicFile living(Path("out"));
+  living.Write("living");
+  WriteFileAtomically(Path("out"), "done");
+  living.Commit();
+  EXPECT_EQ(ReadFile(Path("out")), "living");
+  EXPECT_THAT(Names(), ::testing::UnorderedElementsAre("out", "out.assay-part-notes", "other.assay-part-1-0"));
+}
+
+TEST_F(FileTest, ATextMayComeFromAPipe) {
+  WriteFileAtomically(Path("text"), "from a file");
+  EXPECT_EQ(TextFile(Path("text")).text(), "from a file");
+  ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(Path("fifo")) << std::string(100'000, 'x'); });
+  EXPECT_EQ(TextFile(Path("fifo")).text(), std::string(100'000, 'x'));
+  writer.join();
+  EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { TextFile{directory_}; }), HasSubstr("not a regular file"));
+}
+
+TEST_F(FileTest, TemporaryFoldersGoWithTheirFilesAlsoThoseOfKilledProcesses) {
+  fs::create_directory(Path(".assay-tmp-abcdef"));
+  WriteFileAtomically(Path(".assay-tmp-abcdef/file"), "left by a process that was killed");
+  {
+    const TemporaryFolder first(directory_);
+    const TemporaryFolder second(directory_);
+    WriteFileAtomically(first.path() / "file", "x");
+    EXPECT_EQ(fs::status(first.path()).permissions(), fs::perms::owner_all);
+    EXPECT_THAT(Names(), ::testing::SizeIs(2));
+  }
+  EXPECT_THAT(Names(), ::testing::IsEmpty());
 }
 
 TEST_F(FileTest, DirectoriesAndDevicesAreNeverReplaced) {

@@ -130,6 +130,7 @@ void Freeze(int) {
 }
 
 TEST(ThreadPoolLimitsTest, ALoopEndsWithoutAWorkerThatDoesNotRun) {
+  g_frozen = g_thaw = false;
   struct sigaction freeze = {};
   freeze.sa_handler = &Freeze;
   struct sigaction before = {};

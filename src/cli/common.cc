@@ -27,6 +27,13 @@ void AddCommonOptions(CLI::App& app, CommonOptions& options, unsigned which) {
         ->check(CLI::Range(1, kMostThreads))
         ->type_name("N");
   }
+  if ((which & kThreads) != 0) {
+    app.final_callback([&options] {
+      if (options.threads <= HardwareThreads()) return;
+      spdlog::warn("-t {}: this process may use {} processors; threads that wait for one another measure nothing else",
+                   options.threads, HardwareThreads());
+    });
+  }
   if ((which & kBackend) != 0) {
     app.add_option("--backend", options.backend, "what computes: cpu, cpu:ISA or ref; the fastest when not given")
         ->type_name("NAME");

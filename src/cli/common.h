@@ -22,7 +22,7 @@ struct CommonOptions {
 enum CommonOption : unsigned { kThreads = 1, kBackend = 2, kSeed = 4, kJson = 8 };
 
 // Declares -v and those of the common options that the command honours: an option that would do nothing is not taken.
-// `options` must live as long as the app.
+// `options` must live as long as the app. More threads than the process has processors are warned of.
 void AddCommonOptions(CLI::App& app, CommonOptions& options, unsigned which);
 
 // The rung of that name; throws kUsage and lists the rungs when there is none.

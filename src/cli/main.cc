@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -11,15 +12,17 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/last_will.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/progress.h"
 
 namespace assay {
 namespace {
 
-constexpr int kUsageExit = 2;
 constexpr int kOtherExit = 1;
 
 // A descriptor 0 to 2 that the caller closed would be given to the next file that is opened, and results would be
@@ -30,57 +33,88 @@ void OccupyStandardDescriptors() {
   }
 }
 
-int ReportError(std::string_view message, int exit_code) {
-  std::fputs(fmt::format("assay: {}\n", OneLine(message)).c_str(), stderr);
-  return exit_code;
+const Command* FindCommand(std::string_view name) {
+  for (const Command& command : Commands()) {
+    if (command.name == name) return &command;
+  }
+  return nullptr;
 }
 
-int ParseAndRun(int argc, char** argv) {
+std::string CommandNames() {
+  std::vector<std::string_view> names;
+  for (const Command& command : Commands()) names.push_back(command.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::string OverviewText() {
   CLI::App app("Assay runs and measures GGUF language models.", "assay");
-  app.set_version_flag("--version", std::string("assay ") + Version());
-  CommandAction action;
+  app.set_version_flag("--version", "");
   for (const Command& command : Commands()) {
-    CLI::App* sub = app.add_subcommand(std::string(command.name), std::string(command.summary));
-    sub->footer(fmt::format("Example:\n  {}", command.example));
-    sub->final_callback([&action, run = command.add(*sub)] { action = run; });
+    app.add_subcommand(std::string(command.name), std::string(command.summary));
   }
+  return app.help();
+}
+
+int Print(const std::string& text) {
+  PrintText(text);
+  FlushStdout();
+  return 0;
+}
+
+// The first argument is the command, and all others are its own: none of them can be taken for another command.
+int ParseAndRun(const std::vector<std::string>& arguments) {
+  if (arguments.empty()) Fail(ErrorKind::kUsage, "no command given; there are {}; see assay --help", CommandNames());
+  const std::string& name = arguments.front();
+  if (name == "--help" || name == "-h") return Print(OverviewText());
+  if (name == "--version") return Print(fmt::format("assay {}\n", Version()));
+  const Command* command = FindCommand(name);
+  if (command == nullptr) {
+    Fail(ErrorKind::kUsage, "'{}' is not a command; there are {}; see assay --help", name, CommandNames());
+  }
+  CLI::App app(std::string(command->summary), fmt::format("assay {}", command->name));
+  app.footer(fmt::format("Example:\n  {}", command->example));
+  const CommandAction action = command->add(app);
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success&) {  // --help or --version
-    PrintText(app.get_subcommands().empty() && app.count("--version") != 0 ? app.version() + "\n" : app.help());
-    FlushStdout();
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    const auto chosen = app.get_subcommands();
-    return ReportError(
-        fmt::format("{}; see assay {}--help", error.what(), chosen.empty() ? "" : chosen.front()->get_name() + " "),
-        kUsageExit);
-  }
-  if (!action) {
-    std::vector<std::string_view> names;
-    for (const Command& command : Commands()) names.push_back(command.name);
-    return ReportError(fmt::format("no command given; there are {}; see assay --help", fmt::join(names, ", ")),
-                       kUsageExit);
+    ParseArguments(app, {arguments.begin() + 1, arguments.end()});
+  } catch (const CLI::Success&) {
+    return Print(app.help());
   }
   const int exit_code = action();
   FlushStdout();
   return exit_code;
 }
 
+// With --json the error is a document as well, for who reads stdout alone.
+int ReportError(std::string_view message, int exit_code, bool json) {
+  const std::string line = OneLine(message);
+  PrintToStderr(fmt::format("assay: {}\n", line));
+  if (json) {
+    try {
+      Print(JsonText({{"error", {{"message", line}, {"exit_code", exit_code}}}}));
+    } catch (const Error&) {  // of a stdout that takes nothing it was told, if it was that
+    }
+  }
+  return exit_code;
+}
+
 int Main(int argc, char** argv) {
+  if (argc < 1) return kOtherExit;
   OccupyStandardDescriptors();
   // A reader that goes away and a file size limit are errors of write(), which clean up; not deaths.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
+  InstallLastWill();
   InitLog(false);
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const bool json = std::ranges::find(arguments, "--json") != arguments.end();
   try {
-    return ParseAndRun(argc, argv);
+    return ParseAndRun(arguments);
   } catch (const Error& error) {
-    return ReportError(error.what(), ExitCode(error.kind()));
+    return ReportError(error.what(), ExitCode(error.kind()), json);
   } catch (const std::bad_alloc&) {
-    return ReportError("out of memory; a smaller model, context or batch needs less", kOtherExit);
+    return ReportError("out of memory; a smaller model, context or batch needs less", kOtherExit, json);
   } catch (const std::exception& error) {
-    return ReportError(error.what(), kOtherExit);
+    return ReportError(error.what(), kOtherExit, json);
   }
 }
 

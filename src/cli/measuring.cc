@@ -15,20 +15,20 @@
 #include "judge/speeds.h"
 #include "measure/environment.h"
 #include "measure/records.h"
+#include "measure/text_check.h"
 #include "store/store.h"
 
 namespace assay {
 namespace {
 
-void WarnOfLimits(const Subject& model, const std::string& text_path, const PerplexityOptions& options, int windows) {
+void WarnOfLimits(const Subject& model, const Subject* base, const std::string& text_path,
+                  const PerplexityOptions& options, int windows) {
   if (options.windows > windows) {
     spdlog::warn("--windows {}: {} has {} windows of {} tokens; all were scored", options.windows, text_path, windows,
                  options.context);
   }
-  const int trained = model.model->spec.context_length;
-  if (options.context > trained) {
-    spdlog::warn("-c {}: {} was trained for {} tokens; the figures are of a model outside of its range",
-                 options.context, model.path, trained);
+  for (const Subject* subject : {&model, base}) {
+    if (subject != nullptr) WarnOfContext("-c", options.context, *subject->model);
   }
 }
 
@@ -36,14 +36,27 @@ void Append(Settings& settings, const Settings& more) { settings.insert(settings
 
 }  // namespace
 
+void WarnOfContext(std::string_view what, int tokens, const Model& model) {
+  const int trained = model.spec.context_length;
+  if (tokens > trained) {
+    spdlog::warn("{}: {} tokens, but {} was trained for {}: what is measured is a model outside of its range", what,
+                 tokens, model.file.path().string(), trained);
+  }
+}
+
+void WarnOfText(std::string_view text, const std::string& source) {
+  for (const std::string& warning : CheckText(text, source)) spdlog::warn("{}", warning);
+  if (HasCarriageReturns(text)) spdlog::info("{}: lines end in CR LF, whose carriage returns are scored", source);
+}
+
 Subject::Subject(std::string path_given, Backend& backend)
-    : LoadedModel(path_given, backend), path(std::move(path_given)), identity(Identify(*model)) {}
+    : LoadedModel(path_given, backend), path(std::move(path_given)), identity(Identify(model->file)) {}
 
 RunRecord MeasureTextPerplexity(Subject& model, Subject* base, const std::string& text_path, PerplexityOptions options,
                                 Settings settings) {
-  const MappedFile file(text_path);
-  const std::span<const uint8_t> bytes = file.bytes();
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const TextFile file(text_path);
+  const std::string_view text = file.text();
+  WarnOfText(text, text_path);
   options.source = text_path;
   RunRecord about = NewRecord("perplexity", std::filesystem::path(text_path).filename().string(), model.identity);
   if (base != nullptr) about.base = base->identity;
@@ -57,7 +70,7 @@ RunRecord MeasureTextPerplexity(Subject& model, Subject* base, const std::string
     options.progress = [&](double share) { progress.Update(static_cast<uint64_t>(share * 1000.0), 1000); };
     result = MeasurePerplexity(model.engine, base != nullptr ? &base->engine : nullptr, text, options);
   }
-  WarnOfLimits(model, text_path, options, result.windows);
+  WarnOfLimits(model, base, text_path, options, result.windows);
   return RecordOf(result, std::move(about));
 }
 
@@ -66,6 +79,9 @@ SpeedRuns MeasureSpeed(std::span<const std::unique_ptr<Subject>> subjects, std::
   std::vector<Engine*> engines;
   engines.reserve(subjects.size());
   for (const auto& subject : subjects) engines.push_back(&subject->engine);
+  for (const auto& subject : subjects) {
+    for (const ThroughputTest& test : tests) WarnOfContext(test.name(), test.depth + test.tokens, *subject->model);
+  }
   RunRecord about = NewRecord("throughput", "", subjects.front()->identity);
   about.settings = {{"backend", subjects.front()->engine.backend().description()},
                     {"cache", std::string(CacheName(options.cache))},

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/loaded_model.h"
@@ -25,6 +26,12 @@ struct Subject : LoadedModel {
 
 // How something is measured, as records tell it.
 using Settings = std::vector<std::pair<std::string, std::string>>;
+
+// Warns when so many tokens are more than the model was trained for.
+void WarnOfContext(std::string_view what, int tokens, const Model& model);
+
+// Warns of what CheckText() finds in a text that is about to be measured or continued.
+void WarnOfText(std::string_view text, const std::string& source);
 
 // The perplexity on the text of a file, with a "perplexity" record. Sets the source and the progress of `options`;
 // warns of windows that the text does not have and of a context that a model was not trained for. Throws kInvalid when

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "render/format.h"
 #include "render/text_table.h"
 
 namespace assay {
@@ -33,7 +34,15 @@ void Progress::Update(uint64_t done, uint64_t total, const std::string& note) {
   const double share = total == 0 ? 0.0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   const auto full = static_cast<size_t>(share * kBarWidth);
   const std::string bar = std::string(full, '#') + std::string(kBarWidth - full, '.');
-  fmt::print(stderr, "\r{} [{}] {:3.0f}% {}\x1B[K", label_, bar, share * 100.0, Abbreviate(note, kNoteWidth));
+  PrintToStderr(fmt::format("\r{} [{}] {:3.0f}% {}\x1B[K", label_, bar, share * 100.0, Abbreviate(note, kNoteWidth)));
+}
+
+void PrintStep(std::string_view step) {
+  if (isatty(STDERR_FILENO) == 0) PrintToStderr(OneLine(step) + "\n");
+}
+
+void PrintToStderr(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
   std::fflush(stderr);
 }
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace assay {
 
@@ -24,5 +25,11 @@ class Progress {
   bool drawn_ = false;
   std::chrono::steady_clock::time_point next_;
 };
+
+// The name of a step as a line on stderr, when that is no terminal, which shows a bar.
+void PrintStep(std::string_view step);
+
+// What cannot be told does not end what is told of: a log on a full disk, a reader that went away.
+void PrintToStderr(std::string_view text);
 
 }  // namespace assay

@@ -14,25 +14,31 @@ namespace {
 // A draw first finds its block, then its token.
 constexpr size_t kBlock = 256;
 
-// 2^x for x <= 0; at least 2^-126, so that a float holds it. The error is that of the series, 0.3466^8 / 8! = 5.2e-9 of
-// the value. In double, because a float x of 100 would itself be off by 4e-6. Without branches: loops become vectors.
+// 2^x for -126 <= x <= 0. The error is that of the series, 0.3466^8 / 8! = 5.2e-9 of
+// the value. In double, because a float x of 100 would itself be off by 4e-6.
 inline double Exp2(double x) {
   constexpr double kRound = 0x1.8p52;  // pushes the fraction out: the nearest integer stands in the low bits
-  const double clamped = x > -126.0 ? x : -126.0;
-  const double shifted = clamped + kRound;
-  const double t = (clamped - (shifted - kRound)) * std::numbers::ln2;
+  const double shifted = x + kRound;
+  const double t = (x - (shifted - kRound)) * std::numbers::ln2;
   const double series =
       1.0 +
       t * (1.0 + t * (1.0 / 2 + t * (1.0 / 6 + t * (1.0 / 24 + t * (1.0 / 120 + t * (1.0 / 720 + t * (1.0 / 5040)))))));
   return std::bit_cast<double>(std::bit_cast<uint64_t>(series) + (std::bit_cast<uint64_t>(shifted) << 52));
 }
 
-// exp((logit - top) / temperature).
+// exp((logit - top) / temperature), at least 2^-126, so that a float holds it. Two loops: in one, the compiler makes a
+// branch of the bound, and no vectors.
 std::vector<float> Weights(std::span<const float> logits, float top, float temperature) {
   const double scale = std::numbers::log2e / static_cast<double>(temperature);
   std::vector<float> weights(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) {
-    weights[i] = static_cast<float>(Exp2((static_cast<double>(logits[i]) - static_cast<double>(top)) * scale));
+  double exponents[kBlock];
+  for (size_t start = 0; start < logits.size(); start += kBlock) {
+    const size_t count = std::min(kBlock, logits.size() - start);
+    for (size_t i = 0; i < count; ++i) {
+      const double x = (static_cast<double>(logits[start + i]) - static_cast<double>(top)) * scale;
+      exponents[i] = x > -126.0 ? x : -126.0;
+    }
+    for (size_t i = 0; i < count; ++i) weights[start + i] = static_cast<float>(Exp2(exponents[i]));
   }
   return weights;
 }

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cmath>
 #include <optional>
-#include <regex>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -13,6 +12,7 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "forge/imatrix.h"
+#include "text/pattern.h"
 
 namespace assay {
 namespace {
@@ -48,27 +48,16 @@ MixtureFacts FactsOf(const GgufFile& file, bool has_importance) {
   return facts;
 }
 
-std::vector<std::regex> Compile(const std::vector<TypeOverride>& overrides) {
-  std::vector<std::regex> compiled;
-  for (const TypeOverride& entry : overrides) {
-    try {
-      compiled.emplace_back(entry.pattern);
-    } catch (const std::regex_error& error) {
-      Fail(ErrorKind::kUsage, "'{}' is not a regular expression: {}", entry.pattern, error.what());
-    }
-  }
-  return compiled;
-}
-
 void ApplyOverrides(const GgufFile& in, const std::vector<TypeOverride>& overrides,
                     std::vector<MixtureChoice>& choices) {
-  const std::vector<std::regex> patterns = Compile(overrides);
+  std::vector<Pattern> patterns;
+  for (const TypeOverride& entry : overrides) patterns.emplace_back(entry.pattern);
   std::vector<bool> used(overrides.size());
   for (size_t i = 0; i < choices.size(); ++i) {
     const GgufTensor& tensor = in.tensors()[i];
     if (!choices[i].eligible) continue;
     for (size_t p = 0; p < patterns.size(); ++p) {
-      if (!std::regex_search(tensor.name, patterns[p])) continue;
+      if (!patterns[p].FindsItselfIn(tensor.name)) continue;
       used[p] = true;
       choices[i].wanted = overrides[p].format;
       choices[i].format = FitToRow(choices[i].wanted, tensor.row_length());
@@ -215,9 +204,26 @@ class TensorEncoder {
   std::atomic<uint64_t> bad_{kNone};
 };
 
-void RefuseOverwritingSource(const GgufFile& in, const std::filesystem::path& out) {
+// Not even on the way from one model to the next may what is not a number pass.
+void RequireFinite(const GgufFile& file, const GgufTensor& tensor) {
+  const FormatTraits& format = TraitsOf(tensor.format);
+  std::vector<float> values(tensor.row_length());
+  for (uint64_t row = 0; row < tensor.rows(); ++row) {
+    format.decode(tensor.data.data() + row * BytesOf(format, values.size()), values.data(),
+                  static_cast<int64_t>(values.size()));
+    const auto bad = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
+    if (bad == values.end()) continue;
+    Fail(ErrorKind::kBadFile, "{}: weight {} of tensor '{}' is {}: the model is damaged, convert or download it again",
+         file.path().string(), row * values.size() + static_cast<uint64_t>(bad - values.begin()), tensor.name, *bad);
+  }
+}
+
+void RefuseOverwritingInputs(const GgufFile& in, const std::filesystem::path& out, const std::string& imatrix) {
+  std::error_code absent;
+  if (!imatrix.empty() && std::filesystem::equivalent(imatrix, out, absent)) {
+    Fail(ErrorKind::kUsage, "{} is the importance matrix: name another output", out.string());
+  }
   for (const std::filesystem::path& part : in.parts()) {
-    std::error_code absent;
     if (std::filesystem::equivalent(part, out, absent)) {
       Fail(ErrorKind::kUsage, "{} is the source itself: name another output", out.string());
     }
@@ -238,6 +244,7 @@ void WriteModel(const GgufFile& in, const std::filesystem::path& out, const Gguf
       if (options.progress) options.progress(done, total, tensor.name);
     };
     if (infos[i].format == tensor.format) {
+      if (!IsQuantised(tensor.format)) RequireFinite(in, tensor);
       writer.WriteData(tensor.data);
       report(tensor.data.size());
       continue;
@@ -253,7 +260,7 @@ void WriteModel(const GgufFile& in, const std::filesystem::path& out, const Gguf
 
 QuantizeResult QuantizeModel(const GgufFile& in, const std::filesystem::path& out, Rung rung,
                              const QuantizeOptions& options) {
-  RefuseOverwritingSource(in, out);
+  RefuseOverwritingInputs(in, out, options.imatrix);
   std::optional<ImportanceMatrix> importance;
   if (!options.imatrix.empty()) importance = ImportanceMatrix::Load(options.imatrix);
   const std::vector<MixtureChoice> choices = Choose(in, rung, options);

@@ -284,24 +284,5 @@ TEST(Quantize, EachExpertGetsItsOwnImportance) {
   EXPECT_EQ(out.GetUint("quantize.imatrix.chunks_count"), 100U);
 }
 
-TEST(Fingerprint, ChangesWithMetadataAndWithAnyTensorsData) {
-  const TemporaryDirectory directory;
-  const auto fingerprint = [&](const std::vector<Matrix>& matrices) {
-    WriteModel(directory / "m.gguf", matrices);
-    return Fingerprint(GgufFile::Open(directory / "m.gguf"));
-  };
-  std::vector<Matrix> matrices = {RandomMatrix("a.weight", {256, 64}, 1), RandomMatrix("b.weight", {1}, 2)};
-  const std::string before = fingerprint(matrices);
-  EXPECT_EQ(before.size(), 16U);
-  EXPECT_EQ(fingerprint(matrices), before);
-  matrices[1].values[0] += 1.0F;
-  const std::string after = fingerprint(matrices);
-  EXPECT_NE(after, before);
-  matrices[0].values.back() += 1.0F;
-  EXPECT_NE(fingerprint(matrices), after);
-  matrices[0].name = "c.weight";
-  EXPECT_THAT(fingerprint(matrices), Not(after));
-}
-
 }  // namespace
 }  // namespace assay

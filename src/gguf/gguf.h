@@ -134,6 +134,9 @@ class GgufFile {
   std::vector<MappedFile> maps_;
 };
 
+// The name of a model's file without the extension, and without "-00001-of-00003" when it is a part of several.
+std::string ModelStem(const std::filesystem::path& path);
+
 // What a file to be written holds: declared first, since offsets come before data.
 struct GgufTensorInfo {
   std::string name;

@@ -78,6 +78,7 @@ std::pair<uint64_t, uint64_t> PartParser::ParseHeader() {
   }
   const auto tensor_count = cursor_.Read<uint64_t>("the tensor count");
   const auto entry_count = cursor_.Read<uint64_t>("the metadata count");
+  // Lists grow with what is really read: room for what a count claims would be several times the file.
   cursor_.CheckCount(tensor_count, kLeastTensorBytes, "tensors");
   cursor_.CheckCount(entry_count, kLeastEntryBytes, "metadata entries");
   return {tensor_count, entry_count};
@@ -93,7 +94,6 @@ void PartParser::RefuseDuplicates(const std::vector<T>& items, std::string_view 
 }
 
 void PartParser::ParseMetadata(uint64_t count) {
-  part_.metadata.reserve(count);
   for (uint64_t i = 0; i < count; ++i) {
     std::string key = cursor_.ReadString("a metadata key");
     if (key.empty()) Bad("metadata entry {} has an empty key", i);
@@ -171,11 +171,9 @@ std::shared_ptr<const GgufArray> PartParser::ParseArray(const std::string& key, 
   array->count = cursor_.Read<uint64_t>(key);
   if (array->element == GgufType::kString) {
     cursor_.CheckCount(array->count, sizeof(uint64_t), "strings");
-    array->strings.reserve(array->count);
     for (uint64_t i = 0; i < array->count; ++i) array->strings.push_back(cursor_.ReadString(key));
   } else if (array->element == GgufType::kArray) {
     cursor_.CheckCount(array->count, sizeof(uint32_t) + sizeof(uint64_t), "arrays");
-    array->values.reserve(array->count);
     for (uint64_t i = 0; i < array->count; ++i) array->values.push_back(ParseValue(key, GgufType::kArray, depth));
   } else {
     const uint64_t each = ScalarBytes(array->element);
@@ -188,8 +186,6 @@ std::shared_ptr<const GgufArray> PartParser::ParseArray(const std::string& key, 
 }
 
 void PartParser::ParseTensors(uint64_t count) {
-  part_.tensors.reserve(count);
-  offsets_.reserve(count);
   for (uint64_t i = 0; i < count; ++i) part_.tensors.push_back(ParseTensor());
   RefuseDuplicates(part_.tensors, "tensor", [](const GgufTensor& tensor) { return std::string_view(tensor.name); });
 }

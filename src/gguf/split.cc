@@ -46,7 +46,26 @@ std::string SharedPrefix(const std::filesystem::path& path, const GgufPart& firs
   return prefix;
 }
 
+// The length of "00001" at the end of the text; 0 when no such number is there.
+size_t PartNumber(std::string_view text) {
+  constexpr size_t kDigits = 5;
+  const size_t last = text.find_last_not_of("0123456789");
+  return last != std::string_view::npos && text.size() - last - 1 == kDigits ? kDigits : 0;
+}
+
 }  // namespace
+
+std::string ModelStem(const std::filesystem::path& path) {
+  constexpr std::string_view kOf = "-of-";
+  std::string stem = path.stem().string();
+  std::string_view rest = stem;
+  rest.remove_suffix(PartNumber(rest));
+  if (rest.size() == stem.size() || !rest.ends_with(kOf)) return stem;
+  rest.remove_suffix(kOf.size());
+  const size_t number = PartNumber(rest);
+  if (number == 0 || rest[rest.size() - number - 1] != '-' || rest.size() == number + 1) return stem;
+  return std::string(rest.substr(0, rest.size() - number - 1));
+}
 
 void GgufFile::Forget(const GgufTensor& tensor) const {
   for (const MappedFile& map : maps_) map.Forget(tensor.data);

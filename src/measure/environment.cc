@@ -5,17 +5,15 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <fstream>
-#include <map>
 #include <sstream>
 #include <string>
 
 #include "base/cpu_features.h"
 #include "base/thread_pool.h"
 #include "base/version.h"
-#include "quant/rung.h"
+#include "model/digest.h"
 
 namespace assay {
 namespace {
@@ -95,23 +93,6 @@ rusage Usage() {
   return usage;
 }
 
-// The format that holds most of the file's bytes.
-std::string MainFormat(const GgufFile& file) {
-  std::map<std::string_view, uint64_t> bytes;
-  for (const GgufTensor& tensor : file.tensors()) bytes[TraitsOf(tensor.format).name] += tensor.data.size();
-  if (bytes.empty()) return "unknown";
-  const auto less = [](const auto& a, const auto& b) { return a.second < b.second; };
-  return std::string(std::max_element(bytes.begin(), bytes.end(), less)->first);
-}
-
-std::string QuantName(const GgufFile& file) {
-  const std::optional<uint64_t> type = file.FindUint("general.file_type");
-  for (const RungTraits& rung : Rungs()) {
-    if (type == rung.file_type) return std::string(rung.name);
-  }
-  return MainFormat(file);
-}
-
 }  // namespace
 
 Environment CaptureEnvironment() {
@@ -129,15 +110,16 @@ Environment CaptureEnvironment() {
   return environment;
 }
 
-ModelIdentity Identify(const Model& model) {
+ModelIdentity Identify(const GgufFile& file) {
   ModelIdentity identity;
-  identity.file = model.file.path().filename().string();
-  identity.digest = Fingerprint(model.file);
-  identity.architecture = model.spec.architecture;
-  identity.name = model.spec.name;
-  identity.quant = QuantName(model.file);
-  identity.file_bytes = model.file.file_bytes();
-  for (const GgufTensor& tensor : model.file.tensors()) {
+  identity.file = file.path().filename().string();
+  identity.digest = FileDigest(file);
+  identity.architecture = file.GetString("general.architecture");
+  identity.name = file.FindString("general.name").value_or(file.path().stem().string());
+  identity.quant = QuantName(file);
+  identity.mix = TensorMix(file);
+  identity.file_bytes = file.file_bytes();
+  for (const GgufTensor& tensor : file.tensors()) {
     identity.parameters += tensor.elements();
     identity.tensor_bytes += tensor.data.size();
   }

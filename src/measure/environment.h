@@ -1,13 +1,14 @@
 #pragma once
 
-#include "model/model_spec.h"
+#include "gguf/gguf.h"
 #include "record/record.h"
 
 namespace assay {
 
 Environment CaptureEnvironment();
 
-ModelIdentity Identify(const Model& model);
+// Reads the whole file, once.
+ModelIdentity Identify(const GgufFile& file);
 
 // The conditions from construction to Finish().
 class ConditionsWatch {

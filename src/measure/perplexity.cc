@@ -185,8 +185,8 @@ class Scorer {
 
   std::string NotFinite(std::string_view who, size_t position) const {
     return fmt::format(
-        "{}: the {} gives logits that are not finite in window {} at position {}; the file or a "
-        "kernel is broken: try --backend ref",
+        "{}: the {} gives logits that are not finite in window {} at position {}: with a cache in half precision keys "
+        "may have left its range, try --cache f32; if that fails alike, the file is damaged",
         source_, who, windows_, position);
   }
 

@@ -39,7 +39,22 @@ std::unique_ptr<Tokenizer> BuildTokenizer(const GgufFile& file) {
   vocab.tokens.assign(tokens.begin(), tokens.end());
   vocab.scores = file.FindFloats("tokenizer.ggml.scores");
   vocab.token_types = file.FindInts("tokenizer.ggml.token_type");
+  // A text is searched for these at each byte: a long one that almost fits everywhere would take for ever.
+  constexpr size_t kLongestSpecial = 512;
+  for (size_t i = 0; i < std::min(vocab.tokens.size(), vocab.token_types.size()); ++i) {
+    const bool special = vocab.token_types[i] == static_cast<int>(TokenType::kControl) ||
+                         vocab.token_types[i] == static_cast<int>(TokenType::kUserDefined);
+    if (special && vocab.tokens[i].size() > kLongestSpecial) {
+      Fail(ErrorKind::kUnsupported, "{}: token {} is taken out of texts whole and has {} bytes; at most {} work",
+           file.path().string(), i, vocab.tokens[i].size(), kLongestSpecial);
+    }
+  }
   const std::span<const std::string> merges = file.FindStrings("tokenizer.ggml.merges");
+  if (vocab.model == "gpt2" && merges.empty()) {
+    Fail(ErrorKind::kBadFile,
+         "{}: tokenizer.ggml.merges is missing: every text would be split into bytes; convert the model again",
+         file.path().string());
+  }
   vocab.merges.assign(merges.begin(), merges.end());
   vocab.bos = FindToken(file, "tokenizer.ggml.bos_token_id");
   vocab.eos = FindToken(file, "tokenizer.ggml.eos_token_id");

@@ -96,8 +96,4 @@ ModelSpec BuildSpec(const GgufFile& file);
 std::unique_ptr<Tokenizer> BuildTokenizer(const GgufFile& file);
 std::vector<std::string_view> KnownArchitectures();
 
-// 64-bit fingerprint (16 hex digits) of a model file: of all metadata, tensor names, shapes and formats, and of samples
-// of each tensor's data.
-std::string Fingerprint(const GgufFile& file);
-
 }  // namespace assay

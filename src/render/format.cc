@@ -27,14 +27,6 @@ std::string JsonText(const Json& fields) {
   return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-std::string OneLine(std::string_view text) {
-  std::string line(text);
-  for (char& c : line) {
-    if (const auto byte = static_cast<unsigned char>(c); byte < 0x20 || byte == 0x7F) c = c == '\n' ? ' ' : '?';
-  }
-  return line;
-}
-
 std::string HumanBytes(uint64_t bytes) { return Scaled(bytes, {" B", " kB", " MB", " GB", " TB"}); }
 std::string HumanCount(uint64_t count) { return Scaled(count, {"", " k", " M", " G", " T"}); }
 

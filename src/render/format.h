@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/one_line.h"
+
 namespace assay {
 
 // How values are written, in every table and document.
@@ -14,9 +16,6 @@ using Json = nlohmann::ordered_json;
 
 // The one document of --json: {"schema": 1, ...fields}. Strings that are not UTF-8 get replacement characters.
 std::string JsonText(const Json& fields);
-
-// The text as one line without control characters, which names from files may hold.
-std::string OneLine(std::string_view text);
 
 // "19.0 MB", in powers of 1000.
 std::string HumanBytes(uint64_t bytes);

@@ -21,6 +21,10 @@ constexpr Range kWide[] = {{0x1100, 0x115F},   {0x2E80, 0x303E},  {0x3041, 0x33F
                            {0x1F900, 0x1F9FF}, {0x20000, 0x3FFFD}};
 constexpr Range kZeroWidth[] = {{0x0300, 0x036F}, {0x200B, 0x200F}, {0x20D0, 0x20FF}, {0xFE00, 0xFE0F}};
 
+// A cell that is wider than this pushes its own row aside, and not every other one: names in a file may have any
+// length.
+constexpr size_t kWidest = 100;
+
 bool Within(uint32_t point, std::span<const Range> ranges) {
   return std::any_of(ranges.begin(), ranges.end(), [&](const Range& r) { return point >= r.first && point <= r.last; });
 }
@@ -73,13 +77,14 @@ std::string TextTable::ToString() const {
   for (size_t c = 0; c < columns_.size(); ++c) {
     size_t width = DisplayWidth(titles[c]);
     for (const auto& row : rows_) width = std::max(width, DisplayWidth(row[c]));
-    widths.push_back(width);
+    widths.push_back(std::min(width, kWidest));
   }
   std::string out;
   const auto add_line = [&](const std::vector<std::string>& cells) {
     std::string line;
     for (size_t c = 0; c < cells.size(); ++c) {
-      const std::string fill(widths[c] - DisplayWidth(cells[c]), ' ');
+      const size_t width = DisplayWidth(cells[c]);
+      const std::string fill(widths[c] - std::min(widths[c], width), ' ');
       line += "  " + (columns_[c].right ? fill + cells[c] : cells[c] + fill);
     }
     line.erase(line.find_last_not_of(' ') + 1);

@@ -171,6 +171,12 @@ void Migrate(Database& database, std::span<const char* const> migrations, const 
   RequireAssayDatabase(database, path);
   const auto newest = static_cast<int64_t>(migrations.size());
   const int64_t found = database.Pragma("user_version");
+  if (found < 0 || (found > 0 && database.Pragma("application_id") != kApplicationId)) {
+    Fail(ErrorKind::kBadFile,
+         "{}: a damaged Assay database: its schema version is {}; restore it from a copy or name a "
+         "new file",
+         path.string(), found);
+  }
   if (found > newest) {
     Fail(ErrorKind::kUnsupported,
          "{}: the database has schema version {}, this program knows up to {}; use a newer Assay or name another file",

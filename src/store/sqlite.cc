@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -17,6 +18,10 @@ ErrorKind KindOf(int code) {
   switch (code & 0xFF) {  // the low byte is the primary code
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
+    case SQLITE_ERROR:  // a table or column that is not there
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+    case SQLITE_FORMAT:
       return ErrorKind::kBadFile;
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
@@ -36,7 +41,11 @@ const char* Advice(int code) {
     case SQLITE_NOTADB:
       return "name an Assay database or a new file";
     case SQLITE_CORRUPT:
-      return "restore it from a copy or name a new file";
+    case SQLITE_ERROR:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+    case SQLITE_FORMAT:
+      return "a damaged Assay database: restore it from a copy or name a new file";
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
     case SQLITE_PERM:
@@ -68,6 +77,13 @@ void CheckResult(sqlite3* handle, int code) {
   if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE) return;
   const char* path = sqlite3_db_filename(handle, "main");
   FailWith(handle, code, path != nullptr ? path : "database");
+}
+
+// Names that SQLite takes for a database in memory, or for an address: nothing would be kept, or elsewhere.
+void RequireFileName(std::string_view path) {
+  if (path.empty() || path == ":memory:" || path.starts_with("file:")) {
+    Fail(ErrorKind::kUsage, "'{}' is not a file that keeps a database; name one, such as assay.db", path);
+  }
 }
 
 }  // namespace
@@ -119,13 +135,29 @@ void Statement::Run() {
   Check(sqlite3_reset(handle_.get()));
 }
 
-int64_t Statement::Integer(int column) const { return sqlite3_column_int64(handle_.get(), column); }
+// SQLite would make a number of any text, 0 of most: a figure that nobody measured.
+void Statement::RequireType(int column, std::initializer_list<int> types) const {
+  const int found = sqlite3_column_type(handle_.get(), column);
+  if (std::find(types.begin(), types.end(), found) != types.end()) return;
+  const char* path = sqlite3_db_filename(sqlite3_db_handle(handle_.get()), "main");
+  const char* name = sqlite3_column_name(handle_.get(), column);
+  Fail(ErrorKind::kBadFile,
+       "{}: a damaged Assay database: '{}' holds a value of another type; restore it from a copy or name a new file",
+       path != nullptr ? path : "database", name != nullptr ? name : "a column");
+}
+
+int64_t Statement::Integer(int column) const {
+  RequireType(column, {SQLITE_INTEGER});
+  return sqlite3_column_int64(handle_.get(), column);
+}
 
 double Statement::Real(int column) const {
+  RequireType(column, {SQLITE_FLOAT, SQLITE_INTEGER, SQLITE_NULL});
   return IsNull(column) ? std::numeric_limits<double>::quiet_NaN() : sqlite3_column_double(handle_.get(), column);
 }
 
 std::vector<float> Statement::Floats(int column) const {
+  RequireType(column, {SQLITE_BLOB});
   const void* data = sqlite3_column_blob(handle_.get(), column);
   std::vector<float> values(static_cast<size_t>(sqlite3_column_bytes(handle_.get(), column)) / sizeof(float));
   if (!values.empty()) std::memcpy(values.data(), data, values.size() * sizeof(float));
@@ -143,6 +175,7 @@ bool Statement::IsNull(int column) const { return sqlite3_column_type(handle_.ge
 void Database::Close::operator()(sqlite3* handle) const { sqlite3_close_v2(handle); }
 
 Database::Database(const std::filesystem::path& path) {
+  RequireFileName(path.string());
   sqlite3* handle = nullptr;
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_EXRESCODE;
   const int code = sqlite3_open_v2(path.c_str(), &handle, flags, nullptr);

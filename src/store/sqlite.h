@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -32,6 +33,7 @@ class Statement {
   // For statements that give no rows: runs to the end and makes the statement ready to be bound again.
   void Run();
 
+  // Throw kBadFile for a value of another type, which only damage puts there.
   int64_t Integer(int column) const;
   double Real(int column) const;  // NULL, which is what SQLite makes of NaN, is NaN again
   std::vector<float> Floats(int column) const;
@@ -42,6 +44,7 @@ class Statement {
   friend class Database;
   explicit Statement(sqlite3_stmt* handle);
   void Check(int code) const;
+  void RequireType(int column, std::initializer_list<int> types) const;
 
   struct Finalize {
     void operator()(sqlite3_stmt* handle) const;

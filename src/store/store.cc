@@ -13,7 +13,7 @@ namespace {
 std::string SettingsJson(const std::vector<std::pair<std::string, std::string>>& settings) {
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
   for (const auto& [name, value] : settings) json[name] = value;
-  return json.dump();
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 // The name of the first guard that tripped and what it saw.
@@ -165,7 +165,8 @@ void Store::InsertResults(int64_t run, const RunRecord& results) {
 }
 
 int64_t Store::EnvironmentId(const Environment& environment) {
-  const std::string isa = nlohmann::json(environment.isa).dump();
+  const std::string isa =
+      nlohmann::json(environment.isa).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   const auto bind = [&](Statement& statement) -> Statement& {
     statement.Bind(1, std::string_view(environment.cpu)).Bind(2, int64_t{environment.cores});
     statement.Bind(3, std::string_view(isa)).Bind(4, static_cast<int64_t>(environment.memory_bytes));
@@ -210,6 +211,11 @@ std::optional<std::string> Store::FindDerived(std::string_view source, std::stri
   if (find.Step()) digest = find.Text(0);
   transaction.Commit();
   return digest;
+}
+
+bool Store::HasDerived(std::string_view source, std::string_view recipe) {
+  Statement find = database_.Prepare("SELECT 1 FROM derived WHERE source_digest = ? AND recipe = ?");
+  return find.Bind(1, source).Bind(2, recipe).Step();
 }
 
 void Store::SetDerived(std::string_view source, std::string_view recipe, const Environment& environment,

@@ -75,6 +75,8 @@ class Store {
   // The digest of the file that `recipe` makes of a source under this environment, if one was made.
   std::optional<std::string> FindDerived(std::string_view source, std::string_view recipe,
                                          const Environment& environment);
+  // Whether one was made under any environment.
+  bool HasDerived(std::string_view source, std::string_view recipe);
   void SetDerived(std::string_view source, std::string_view recipe, const Environment& environment,
                   std::string_view digest);
 

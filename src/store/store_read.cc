@@ -14,7 +14,10 @@ constexpr std::string_view kSelectRun =
 
 RunStatus StatusOf(std::string_view text) {
   if (text == "running") return RunStatus::kRunning;
-  return text == "done" ? RunStatus::kDone : RunStatus::kInvalid;
+  if (text == "done") return RunStatus::kDone;
+  if (text == "invalid") return RunStatus::kInvalid;
+  Fail(ErrorKind::kBadFile,
+       "a damaged Assay database: a run's status is '{}'; restore it from a copy or name a new file", text);
 }
 
 std::optional<std::string> OptionalText(const Statement& row, int column) {

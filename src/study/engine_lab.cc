@@ -18,16 +18,13 @@
 #include "engine/loaded_model.h"
 #include "forge/quantize.h"
 #include "measure/environment.h"
+#include "measure/text_check.h"
 
 namespace assay {
 namespace {
 
 // Of the memory that is free, what the rungs may take to be held together.
 constexpr double kMemoryShare = 0.5;
-
-std::string_view AsText(const MappedFile& file) {
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
 
 // What the kernel estimates that programs can take without swapping; 0 when it does not tell.
 uint64_t AvailableMemory() {
@@ -39,14 +36,6 @@ uint64_t AvailableMemory() {
     std::getline(file, unit);
   }
   return 0;
-}
-
-// What a process that was killed while it wrote `path` left beside it. The folder's lock says that none writes now.
-void RemoveLeftovers(const std::filesystem::path& path) {
-  const std::string prefix = path.filename().string() + ".part-";
-  for (const auto& entry : std::filesystem::directory_iterator(path.parent_path())) {
-    if (entry.path().filename().string().starts_with(prefix)) std::filesystem::remove(entry.path());
-  }
 }
 
 std::filesystem::path Created(const std::filesystem::path& folder) {
@@ -100,7 +89,8 @@ EngineLab::EngineLab(const std::filesystem::path& source, Backend& backend, int 
       folder_(std::move(folder)),
       settings_(std::move(settings)),
       source_(Model::Open(source)),
-      source_identity_(Identify(*source_)) {
+      source_identity_(Identify(source_->file)) {
+  for (const std::string& warning : CheckText(text_.text(), text_name_)) spdlog::warn("{}", warning);
   lock_ = std::make_unique<FolderLock>(Created(folder_));
 }
 
@@ -108,7 +98,7 @@ EngineLab::~EngineLab() = default;
 
 std::string EngineLab::text_hash() const {
   Hash hash;
-  hash.Add(text_.bytes());
+  hash.Add(text_.text());
   return fmt::format("{:016x}", hash.value());
 }
 
@@ -117,7 +107,18 @@ bool EngineLab::IsSource(Rung rung) const { return source_identity_.quant == Tra
 std::filesystem::path EngineLab::RungPath(Rung rung) const {
   const std::filesystem::path& source = source_->file.path();
   if (IsSource(rung)) return source;
-  return folder_ / fmt::format("{}-{}.gguf", source.stem().string(), TraitsOf(rung).name);
+  return folder_ / fmt::format("{}-{}.gguf", ModelStem(source), TraitsOf(rung).name);
+}
+
+void EngineLab::RequireFree(Rung rung) {
+  const std::filesystem::path path = RungPath(rung);
+  if (!IsSource(rung) && std::filesystem::exists(std::filesystem::symlink_status(path))) {
+    Fail(ErrorKind::kUsage,
+         "{}: lies where the ladder puts its {} file, and the database does not say that a ladder made it; move it "
+         "away, "
+         "choose another folder with -o, or name the database of that ladder with --db",
+         path.string(), TraitsOf(rung).name);
+  }
 }
 
 ModelIdentity EngineLab::Prepare(Rung rung, const std::optional<std::string>& known_digest,
@@ -125,14 +126,13 @@ ModelIdentity EngineLab::Prepare(Rung rung, const std::optional<std::string>& kn
   const std::filesystem::path path = RungPath(rung);
   if (known_digest.has_value() && std::filesystem::exists(path)) {
     try {
-      ModelIdentity identity = Identify(*Model::Open(path));
+      ModelIdentity identity = Identify(GgufFile::Open(path));
       if (identity.digest == *known_digest) return identity;
     } catch (const Error& error) {  // it is made anew all the same
       spdlog::warn("{}", error.what());
     }
     spdlog::warn("{}: not the file that was made for this ladder; made anew", path.string());
   }
-  RemoveLeftovers(path);
   QuantizeOptions options;
   options.threads = threads_;
   options.progress = [&](uint64_t done, uint64_t total, const std::string&) {
@@ -140,7 +140,7 @@ ModelIdentity EngineLab::Prepare(Rung rung, const std::optional<std::string>& kn
   };
   const QuantizeResult result = QuantizeModel(source_->file, path, rung, options);
   for (const std::string& note : result.notes) spdlog::warn("{}: {}", path.filename().string(), note);
-  return Identify(*Model::Open(path));
+  return Identify(GgufFile::Open(path));
 }
 
 EngineLab::Loaded& EngineLab::Base() {
@@ -154,7 +154,7 @@ PerplexityResult EngineLab::Score(Loaded& model, Loaded* base, const LadderProgr
                                   .threads = threads_,
                                   .source = text_name_,
                                   .progress = progress};
-  return MeasurePerplexity(model.engine, base != nullptr ? &base->engine : nullptr, AsText(text_), options);
+  return MeasurePerplexity(model.engine, base != nullptr ? &base->engine : nullptr, text_.text(), options);
 }
 
 PerplexityResult EngineLab::MeasureBase(const LadderProgress& progress) { return Score(Base(), nullptr, progress); }

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "backend/backend.h"
+#include "base/file.h"
 #include "engine/session.h"
 #include "model/model_spec.h"
 #include "study/ladder.h"
@@ -29,6 +30,7 @@ class EngineLab : public LadderLab {
   std::string text_hash() const;
   std::filesystem::path RungPath(Rung rung) const;  // the source's own path when it is at that rung
 
+  void RequireFree(Rung rung) override;
   ModelIdentity Prepare(Rung rung, const std::optional<std::string>& known_digest,
                         const LadderProgress& progress) override;
   PerplexityResult MeasureBase(const LadderProgress& progress) override;
@@ -49,7 +51,7 @@ class EngineLab : public LadderLab {
   Backend& backend_;
   int threads_;
   FixedWork work_;
-  MappedFile text_;
+  TextFile text_;
   std::string text_name_;
   std::filesystem::path folder_;
   LadderSettings settings_;

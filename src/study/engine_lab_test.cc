@@ -88,7 +88,7 @@ TEST_F(EngineLabTest, ARungsFileIsReusedWhenItIsTheOneThatWasMadeElseMadeAnew) {
 TEST_F(EngineLabTest, WhatAKilledWriterLeftIsRemovedAndNothingElse) {
   const auto lab = MakeLab();
   const std::filesystem::path path = lab->RungPath(Rung::kQ4_0);
-  const std::filesystem::path leftover = path.string() + ".part-1-0";
+  const std::filesystem::path leftover = path.string() + ".assay-part-1-0";
   const std::filesystem::path foreign = path.parent_path() / "notes.txt";
   std::ofstream(leftover) << "half";
   std::ofstream(foreign) << "mine";

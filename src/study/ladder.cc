@@ -48,7 +48,7 @@ std::string SettingsJson(const LadderSubject& subject, const LadderSettings& set
                                        {"generate", settings.generate},
                                        {"repetitions", settings.repetitions},
                                        {"seed", settings.seed}};
-  return json.dump();
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 const Metric& NeededMetric(const StoredRun& run, std::string_view name) {
@@ -71,6 +71,15 @@ LadderQuality QualityOf(const StoredRun& run) {
   quality.kld_p99 = NeededMetric(run, "kld_p99").value;
   quality.top1_agree = NeededMetric(run, "top1_agree").value;
   return quality;
+}
+
+// The evidence of the guard that tripped.
+const std::string& WhyInvalid(const StoredRun& run) {
+  for (const GuardResult& guard : run.record.guards) {
+    if (guard.tripped) return guard.evidence;
+  }
+  Fail(ErrorKind::kBadFile, "the store has an invalid {} run of {} without the reason; measure anew with --fresh",
+       run.record.kind, run.record.model.file);
 }
 
 std::vector<TimedRate> RatesOf(const std::vector<Sample>& samples) {
@@ -149,10 +158,16 @@ class LadderRun {
   ModelIdentity Prepare(Rung rung) {
     const std::string name(TraitsOf(rung).name);
     if (name == subject_.source.quant) return subject_.source;
-    const auto known = store_.FindDerived(subject_.source.digest, name, subject_.environment);
+    const std::string& source = subject_.source.digest;
+    const auto known = store_.FindDerived(source, name, subject_.environment);
+    if (!known.has_value()) {
+      if (!store_.HasDerived(source, name)) lab_.RequireFree(rung);
+      // Said before it is made: one that is killed in between may be made anew.
+      store_.SetDerived(source, name, subject_.environment, "");
+    }
     ModelIdentity model = lab_.Prepare(rung, known, [&](double share) { watch_(name + ": quantize", share); });
     if (known != model.digest) {
-      store_.SetDerived(subject_.source.digest, name, subject_.environment, model.digest);
+      store_.SetDerived(source, name, subject_.environment, model.digest);
     }
     return model;
   }
@@ -295,7 +310,7 @@ LadderRung LadderRun::RungResult(size_t i) const {
   rung.model = models_[i];
   const StoredRun& quality = Get(kPerplexity, subject_.text, rung.model);
   if (quality.status == RunStatus::kInvalid) {
-    rung.invalid = quality.record.guards.front().evidence;
+    rung.invalid = WhyInvalid(quality);
     return rung;
   }
   rung.quality = QualityOf(quality);

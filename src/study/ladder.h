@@ -49,6 +49,9 @@ class LadderLab {
   LadderLab(const LadderLab&) = delete;
   LadderLab& operator=(const LadderLab&) = delete;
 
+  // Throws kUsage when a file lies where the rung goes. Called for rungs of which the store has no record: it is not
+  // one that a ladder made.
+  virtual void RequireFree(Rung /*rung*/) {}
   // The source at that rung as a file: the one that lies there when its digest is the known one, else made anew.
   // Calls `progress` only while it makes one. Not called for the rung at which the source is: that is the source
   // itself.

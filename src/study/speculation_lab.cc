@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <algorithm>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/thread_pool.h"
 #include "forge/quantize.h"
@@ -16,22 +16,6 @@
 
 namespace assay {
 namespace {
-
-// Removes the file when it goes, if it is still there.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(std::filesystem::path path) : path_(std::move(path)) {}
-  ~TemporaryFile() {
-    std::error_code ignored;
-    std::filesystem::remove(path_, ignored);
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 // Of the bits of the logits that follow the tokens: tells apart who computed them.
 std::string LogitHash(Session& session, std::span<const Token> tokens) {
@@ -85,21 +69,22 @@ double PlainSecondsOf(Session& session, std::span<const Token> text) {
 
 std::unique_ptr<Model> RequantizedModel(const GgufFile& source, Rung rung, const std::filesystem::path& folder,
                                         int threads) {
-  const TemporaryFile file(folder /
-                           fmt::format("{}-{}-{}.gguf", source.path().stem().string(), TraitsOf(rung).name, getpid()));
+  const TemporaryFolder place(folder);
+  const std::filesystem::path file =
+      place.path() / fmt::format("{}-{}.gguf", ModelStem(source.path()), TraitsOf(rung).name);
   QuantizeOptions options;
   options.threads = std::max(1, threads);
-  const QuantizeResult result = QuantizeModel(source, file.path(), rung, options);
+  const QuantizeResult result = QuantizeModel(source, file, rung, options);
   for (const std::string& note : result.notes) spdlog::warn("self:{}: {}", TraitsOf(rung).name, note);
-  return Model::Open(file.path());
+  return Model::Open(file);
 }
 
 EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, LoadedModel* draft, const std::string& draft_name,
                                            std::span<const PromptSet> prompt_sets, const SpeculationLabOptions& options)
     : target_(target), draft_(draft), options_(options) {
   const Backend& backend = target.engine.backend();
-  subject_ = {.target = Identify(*target.model),
-              .draft = draft != nullptr ? std::optional(Identify(*draft->model)) : std::nullopt,
+  subject_ = {.target = Identify(target.model->file),
+              .draft = draft != nullptr ? std::optional(Identify(draft->model->file)) : std::nullopt,
               .draft_name = draft_name,
               .backend = backend.name(),
               .backend_description = backend.description(),

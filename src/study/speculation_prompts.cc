@@ -14,8 +14,8 @@ constexpr const char* kForm = R"(a line is {"prompt": "..."}, perhaps with an "i
 nlohmann::json ParseLine(std::string_view line, const std::string& place) {
   try {
     return nlohmann::json::parse(line);
-  } catch (const nlohmann::json::parse_error& error) {
-    Fail(ErrorKind::kBadFile, "{}: not JSON, from byte {} on; {}", place, error.byte, kForm);
+  } catch (const nlohmann::json::exception&) {
+    Fail(ErrorKind::kBadFile, "{}: not JSON that can be read; {}", place, kForm);
   }
 }
 

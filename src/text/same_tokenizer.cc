@@ -20,6 +20,17 @@ void RequireSameTokenizer(const Tokenizer& a, std::string_view a_name, const Tok
     Fail(ErrorKind::kUsage, "{} and {} have different tokenizers: {} and {} tokens; take models of one family", a_name,
          b_name, left.tokens.size(), right.tokens.size());
   }
+  // Of equal tokens, other merges or types make other texts of ids. The rules' name (`pre`) and the end tokens may
+  // differ: aliases of the same rules have different names, and what a text is cut into is checked where texts are
+  // compared.
+  if (left.merges != right.merges || left.scores != right.scores || left.token_types != right.token_types) {
+    Fail(ErrorKind::kUsage,
+         "{} and {} have different tokenizers: the same tokens, but other {}; take models of one family", a_name,
+         b_name,
+         left.merges != right.merges   ? "merges"
+         : left.scores != right.scores ? "scores"
+                                       : "token types");
+  }
   const Token left_bos = left.add_bos && left.bos ? *left.bos : -1;
   const Token right_bos = right.add_bos && right.bos ? *right.bos : -1;
   if (left_bos != right_bos) {

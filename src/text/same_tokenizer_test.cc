@@ -51,6 +51,16 @@ TEST(RequireSameTokenizerTest, ShowsTheFirstDifference) {
   other = VocabOfFour();
   other.add_bos = true;
   EXPECT_THAT(DifferenceOf(VocabOfFour(), other), HasSubstr("begin a text differently"));
+  other = VocabOfFour();
+  other.merges = {"a b"};
+  EXPECT_THAT(DifferenceOf(VocabOfFour(), other), HasSubstr("other merges"));
+  other = VocabOfFour();
+  other.token_types = {1, 1, 1, 3};
+  EXPECT_THAT(DifferenceOf(VocabOfFour(), other), HasSubstr("other token types"));
+  other = VocabOfFour();
+  other.pre = "an alias";
+  other.eos = 2;
+  EXPECT_EQ(DifferenceOf(VocabOfFour(), other), "");
 }
 
 }  // namespace

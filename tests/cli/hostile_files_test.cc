@@ -34,7 +34,11 @@ void ExpectRefused(const std::string& bytes, const std::string& part) {
         {"quantize", directory / "bad.gguf", directory / "out.gguf", "Q4_K_M"}}) {
     const Outcome outcome = RunAssay(arguments);
     EXPECT_EQ(outcome.exit_code, 3) << outcome.err;
-    EXPECT_EQ(outcome.out, "");
+    if (arguments.back() == "--json") {
+      EXPECT_THAT(outcome.out, AllOf(HasSubstr("\"exit_code\": 3"), HasSubstr("bad.gguf")));
+    } else {
+      EXPECT_EQ(outcome.out, "");
+    }
     EXPECT_THAT(outcome.err, AllOf(StartsWith("assay: "), HasSubstr("bad.gguf"), HasSubstr(part)));
     EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
   }

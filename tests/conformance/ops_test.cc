@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <numeric>
 
 #include "base/half.h"
@@ -545,6 +546,22 @@ TEST_P(OpsTest, MixtureOfQuantisedExperts) {
     std::vector<float> scaled = exact;
     for (float& value : scaled) value = MoeCase::kBefore + (value - MoeCase::kBefore) * 0.5F;
     EXPECT_GE(FirstBeyond(scaled, exact, bounds), 0);
+  }
+}
+
+TEST_P(OpsTest, MixtureOfExpertsShowsRouterLogitsThatAreNotFinite) {
+  Rng rng(15);
+  const float values[] = {std::nanf(""), std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity()};
+  for (int place = 0; place < 8; ++place) {
+    for (const float value : values) {
+      MoeCase c(rng, Format::kF32, 8, 3, 3);
+      c.logits[static_cast<size_t>(8 + place)] = value;  // of the second token
+      for (Backend* backend : {backend_.get(), ref_.get()}) {
+        const std::vector<float> out = c.Run(*backend, 0, 3);
+        for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(std::isnan(out[i]), i / 256 == 1) << "value " << i;
+      }
+    }
   }
 }
 

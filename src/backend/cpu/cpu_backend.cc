@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -254,8 +255,8 @@ void CpuBackend::Attention(const float* queries, const KvLayer& cache, int token
     args.window = params.window;
     args.out = out + offset;
     thread_local AlignedBytes scratch;
-    const int most = args.first + args.tokens;
-    scratch.Reserve(static_cast<size_t>(cpu::AttendScratch(args.heads, args.tokens, most, args.head_dim)) *
+    const int seen = args.first + args.tokens - cpu::AttendBase(args.first, args.window);
+    scratch.Reserve(static_cast<size_t>(cpu::AttendScratch(args.heads, args.tokens, seen, args.head_dim)) *
                     sizeof(float));
     args.scratch = reinterpret_cast<float*>(scratch.data());
     kernels_.attend(args);
@@ -348,8 +349,13 @@ struct Choice {
 };
 
 // The `used` largest logits of a token (ties: the lower index), largest first, with softmax weights among themselves:
-// renormalising a softmax over all gives the same.
+// renormalising a softmax over all gives the same. Where a logit is not finite the order means nothing: the first ones
+// are chosen, with weights that make the result show it.
 void ChooseExperts(const float* logits, int experts, int used, int32_t token, std::vector<Choice>& choices) {
+  if (!std::all_of(logits, logits + experts, [](float logit) { return std::isfinite(logit); })) {
+    for (int i = 0; i < used; ++i) choices.push_back({token, i, std::numeric_limits<float>::quiet_NaN()});
+    return;
+  }
   std::vector<int32_t> order(static_cast<size_t>(experts));
   std::iota(order.begin(), order.end(), 0);
   std::partial_sort(order.begin(), order.begin() + used, order.end(),

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <vector>
 
@@ -268,10 +269,14 @@ class RefBackend : public Backend {
     double share;
   };
 
-  // softmax, the `used` largest, renormalised; the largest first.
+  // softmax, the `used` largest, renormalised; the largest first. Not finite: the first ones, with shares that show it.
   static std::vector<Routed> Route(std::span<const float> logits, int used) {
-    const float top = *std::max_element(logits.begin(), logits.end());
     std::vector<Routed> routed;
+    if (!std::ranges::all_of(logits, [](float logit) { return std::isfinite(logit); })) {
+      for (int e = 0; e < used; ++e) routed.push_back({e, std::numeric_limits<double>::quiet_NaN()});
+      return routed;
+    }
+    const float top = *std::max_element(logits.begin(), logits.end());
     for (size_t e = 0; e < logits.size(); ++e) {
       routed.push_back({static_cast<int64_t>(e), std::exp(static_cast<double>(logits[e]) - static_cast<double>(top))});
     }

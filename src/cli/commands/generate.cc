@@ -13,6 +13,7 @@
 #include "cli/cache_option.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/measuring.h"
 #include "decode/speculate.h"
 #include "engine/loaded_model.h"
 #include "text/same_tokenizer.h"
@@ -46,7 +47,9 @@ SpeculationOptions Speculation(const Options& options) {
 }
 
 std::vector<Token> PromptTokens(const Options& options, const Tokenizer& tokenizer) {
-  const std::string text = options.prompt_file.empty() ? options.prompt : ReadFile(options.prompt_file);
+  const std::string text =
+      options.prompt_file.empty() ? options.prompt : std::string(TextFile(options.prompt_file).text());
+  if (!options.prompt_file.empty()) WarnOfText(text, options.prompt_file);
   std::vector<Token> tokens = tokenizer.Encode(text, /*parse_special=*/true);
   if (tokenizer.vocab().add_bos && tokenizer.vocab().bos) tokens.insert(tokens.begin(), *tokenizer.vocab().bos);
   return tokens;
@@ -85,6 +88,8 @@ int Run(const Options& options) {
   LoadedModel target(options.model, *backend);
   const Tokenizer& tokenizer = *target.model->tokenizer;
   const std::vector<Token> prompt = PromptTokens(options, tokenizer);
+
+  WarnOfContext("-c", options.context, *target.model);
 
   const bool speculative = !options.draft.empty();
   const SpeculationOptions speculation = Speculation(options);
@@ -177,7 +182,7 @@ CommandAction AddGenerate(CLI::App& app) {
   app.add_option("--temp", sampling.temperature, "temperature; 0: always the likeliest token")
       ->capture_default_str()
       ->type_name("T");
-  app.add_option("--top-k", sampling.top_k, "draw from the K likeliest; 0: all")->capture_default_str()->type_name("K");
+  app.add_option("--top-k", sampling.top_k, "draw from the K likeliest; 0: all")->capture_default_str()->type_name("N");
   app.add_option("--top-p", sampling.top_p, "draw from the likeliest that reach this mass; 1: all")
       ->capture_default_str()
       ->type_name("P");

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/one_line.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "gguf/gguf.h"
@@ -179,9 +180,22 @@ std::string RangesText(const std::vector<uint64_t>& numbers) {
   return out;
 }
 
+// Keys that are not UTF-8 keep their bytes as "\\xFF", so that two of them do not become one.
+std::string KeyText(const std::string& key) {
+  if (IsUtf8(key)) return key;
+  std::string text;
+  for (const char c : key) {
+    const auto byte = static_cast<unsigned char>(c);
+    text += byte < 0x80 ? std::string(1, c) : fmt::format("\\x{:02X}", byte);
+  }
+  return text;
+}
+
 void PrintAsJson(const GgufFile& file, const Summary& summary) {
   Json metadata = Json::object();
-  for (const auto& [key, value] : file.metadata()) metadata[key] = ValueJson(value);
+  // Appended, since setting would search the object for each key; the keys of a file are unique.
+  auto& entries = metadata.get_ref<Json::object_t&>();
+  for (const auto& [key, value] : file.metadata()) entries.emplace_back(KeyText(key), ValueJson(value));
   Json layers = Json::array();
   for (const LayerGroup& group : summary.layers) {
     layers.push_back({{"layers", group.layers},

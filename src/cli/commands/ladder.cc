@@ -2,7 +2,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <csignal>
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/last_will.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/progress.h"
@@ -24,6 +25,9 @@
 namespace assay {
 namespace {
 
+constexpr const char* kMarkdown = "ladder.md";
+constexpr const char* kJsonFile = "ladder.json";
+
 struct Options {
   std::string model, text, folder;
   std::string database = "assay.db";
@@ -34,31 +38,13 @@ struct Options {
   CommonOptions common;
 };
 
-volatile sig_atomic_t stop_requested = 0;
-
-// The first Ctrl-C asks the ladder to stop; a second one kills, as it would have without this.
-void StopOnSignals() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { stop_requested = 1; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
-
 // A line for each step on stderr, or one bar where that is a terminal.
 class Watch {
  public:
-  explicit Watch(std::string database) : database_(std::move(database)) {}
-
   void operator()(const std::string& step, double share) {
-    if (stop_requested != 0) {
-      bar_.reset();
-      Fail(ErrorKind::kInternal,
-           "stopped at \"{}\"; what was measured is kept in {}: the same command goes on from there", step, database_);
-    }
     if (step != step_) {
       step_ = step;
-      if (isatty(STDERR_FILENO) == 0) fmt::print(stderr, "{}\n", step);
+      PrintStep(step);
       bar_.emplace(step);
     }
     bar_->Update(static_cast<uint64_t>(share * 1000.0), 1000);
@@ -67,7 +53,6 @@ class Watch {
   void Finish() { bar_.reset(); }
 
  private:
-  std::string database_;
   std::string step_;
   std::optional<Progress> bar_;
 };
@@ -87,6 +72,11 @@ std::vector<Rung> ParseRungs(const std::vector<std::string>& names) {
   std::vector<Rung> rungs;
   rungs.reserve(names.size());
   for (const std::string& name : names) rungs.push_back(ParseRung(name).rung);
+  for (const Rung rung : rungs) {
+    if (std::count(rungs.begin(), rungs.end(), rung) > 1) {
+      Fail(ErrorKind::kUsage, "--types: {} is named twice; name each once", TraitsOf(rung).name);
+    }
+  }
   if (rungs.empty()) {
     for (const RungTraits& rung : Rungs()) rungs.push_back(rung.rung);
   }
@@ -95,7 +85,18 @@ std::vector<Rung> ParseRungs(const std::vector<std::string>& names) {
 
 std::filesystem::path FolderOf(const Options& options) {
   if (!options.folder.empty()) return options.folder;
-  return std::filesystem::path(options.model).stem().string() + "-ladder";
+  return ModelStem(options.model) + "-ladder";
+}
+
+// What the ladder reads must not be what it writes.
+void RequireOtherFiles(const Options& options, const LadderPlaces& places) {
+  for (const char* name : {kMarkdown, kJsonFile}) {
+    for (const std::string& input : {options.text, options.model, options.database}) {
+      std::error_code absent;
+      if (!std::filesystem::equivalent(places.folder / name, input, absent)) continue;
+      Fail(ErrorKind::kUsage, "{} is what the ladder writes its results to: name another folder with -o", input);
+    }
+  }
 }
 
 LadderResult Climb(const Options& options, EngineLab& lab, const Backend& backend, const PickRules& rules) {
@@ -106,8 +107,10 @@ LadderResult Climb(const Options& options, EngineLab& lab, const Backend& backen
                               .threads = options.common.threads,
                               .environment = CaptureEnvironment()};
   Store store(options.database);
-  StopOnSignals();
-  Watch watch(options.database);
+  // Each result is kept as it is measured, so that the process may end at once wherever it is.
+  SetLastNote(fmt::format("stopped; what was measured is kept in {}: the same command goes on from there",
+                          OneLine(options.database)));
+  Watch watch;
   LadderResult result = RunLadder(store, lab, subject, options.settings, rules, options.fresh,
                                   [&](const std::string& step, double share) { watch(step, share); });
   watch.Finish();
@@ -126,6 +129,7 @@ int RunLadderCommand(Options& options) {
   options.settings.seed = options.common.seed;
   const PickRules rules{.max_loss_pct = ParsePercent(options.max_loss)};
   LadderPlaces places{.folder = FolderOf(options), .database = options.database, .rung_files = {}};
+  RequireOtherFiles(options, places);
   const std::unique_ptr<Backend> backend = MakeBackend(options.common.backend, options.common.threads);
   EngineLab lab(options.model, *backend, options.common.threads, options.text, places.folder, options.settings);
   const LadderResult result = Climb(options, lab, *backend, rules);
@@ -135,8 +139,8 @@ int RunLadderCommand(Options& options) {
                  options.text, result.windows, options.settings.context);
   }
   const Json json = LadderJson(result, places);
-  WriteFileAtomically(places.folder / "ladder.md", LadderMarkdown(result, places));
-  WriteFileAtomically(places.folder / "ladder.json", JsonText(json));
+  WriteFileAtomically(places.folder / kMarkdown, LadderMarkdown(result, places));
+  WriteFileAtomically(places.folder / kJsonFile, JsonText(json));
   PrintText(options.common.json ? JsonText(json) : LadderText(result, places));
   return AnyInvalid(result) ? ExitCode(ErrorKind::kInvalid) : 0;
 }

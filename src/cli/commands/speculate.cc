@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -132,7 +131,7 @@ class Watch {
   void operator()(const std::string& step, double share) {
     if (step != step_) {
       step_ = step;
-      if (isatty(STDERR_FILENO) == 0) fmt::print(stderr, "{}\n", OneLine(step));
+      PrintStep(step);
       bar_.emplace(step);
     }
     bar_->Update(static_cast<uint64_t>(share * 1000.0), 1000);
@@ -172,7 +171,7 @@ int Report(const Options& options, const SpeculationStudy& study) {
   FlushStdout();
   for (const std::string& line : WarningLines(study)) spdlog::warn("{}", line);
   const std::vector<std::string> invalid = InvalidLines(study);
-  for (const std::string& line : invalid) fmt::print(stderr, "assay: invalid: {}\n", line);
+  for (const std::string& line : invalid) PrintToStderr(fmt::format("assay: invalid: {}\n", OneLine(line)));
   return invalid.empty() ? 0 : ExitCode(ErrorKind::kInvalid);
 }
 

@@ -34,7 +34,7 @@ ModelSpec BuildGemma3(const GgufFile& file) {
     }
     if ((i + 1) % global_every != 0) {
       attention.window = window;
-      attention.rope.base = builder.FloatOr("rope.freq_base_swa", kLocalRopeBase);
+      attention.rope.base = builder.PositiveOr("rope.freq_base_swa", kLocalRopeBase);
     } else {
       attention.rope.scale = builder.RopeScale();
     }

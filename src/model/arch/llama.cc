@@ -15,7 +15,7 @@ ModelSpec BuildLlama(const GgufFile& file) {
     AttentionSpec attention = builder.Attention(i, /*output_gate=*/false, /*head_norms=*/false);
     attention.rope.neox = false;
     attention.rope.scale = builder.RopeScale();
-    attention.rope.factors = builder.Maybe("rope_freqs.weight", {attention.rope.dimensions / 2});
+    attention.rope.factors = builder.RopeFactors(attention.rope.dimensions);
     layer.attention = attention;
     layer.ffn = builder.Ffn(i, FfnActivation::kSilu);
     builder.spec.layers.push_back(layer);

@@ -1,6 +1,8 @@
 #include "model/arch/spec_builder.h"
 
+#include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include "base/error.h"
 
@@ -25,6 +27,16 @@ bool SameShape(const std::vector<uint64_t>& found, std::initializer_list<int> wa
     if (found[i] != static_cast<uint64_t>(wanted.begin()[i])) return false;
   }
   return true;
+}
+
+// 12 for "blk.12.x"; -1 for what belongs to no layer.
+int LayerOf(std::string_view name) {
+  constexpr std::string_view kPrefix = "blk.";
+  if (!name.starts_with(kPrefix)) return -1;
+  int layer = -1;
+  const char* end = name.data() + name.size();
+  const auto [after, error] = std::from_chars(name.data() + kPrefix.size(), end, layer);
+  return error == std::errc() && after != end && *after == '.' ? layer : -1;
 }
 
 }  // namespace
@@ -67,6 +79,28 @@ float SpecBuilder::FloatOr(std::string_view key, float otherwise) const {
   return static_cast<float>(file_.FindFloat(Key(key)).value_or(otherwise));
 }
 
+float SpecBuilder::PositiveOr(std::string_view key, float otherwise) const {
+  const float value = FloatOr(key, otherwise);
+  if (!(value > 0.0F) || !std::isfinite(value)) {
+    Fail(ErrorKind::kBadFile, "{}: {} is {}; it must be a finite number above 0", file_.path().string(), Key(key),
+         value);
+  }
+  return value;
+}
+
+const GgufTensor* SpecBuilder::RopeFactors(int dimensions) {
+  const GgufTensor* tensor = Maybe("rope_freqs.weight", {dimensions / 2});
+  if (tensor == nullptr || tensor->format != Format::kF32) return tensor;
+  for (size_t i = 0; i < tensor->elements(); ++i) {
+    float value = 0.0F;
+    std::memcpy(&value, tensor->data.data() + i * sizeof(value), sizeof(value));
+    if (value > 0.0F && std::isfinite(value)) continue;
+    Fail(ErrorKind::kBadFile, "{}: rope_freqs.weight has {} at {}; each must be a finite number above 0",
+         file_.path().string(), value, i);
+  }
+  return tensor;
+}
+
 const GgufTensor* SpecBuilder::Find(const std::string& name, std::initializer_list<int> shape) {
   const GgufTensor* tensor = file_.FindTensor(name);
   if (tensor == nullptr) return nullptr;
@@ -97,7 +131,9 @@ float SpecBuilder::RopeScale() const {
   const std::string type = file_.FindString(Key("rope.scaling.type")).value_or("none");
   if (type == "none") return 1.0F;
   const float factor = FloatOr("rope.scaling.factor", 1.0F);
-  if (type != "linear" || !(factor > 0.0F)) {
+  // Any real model stretches its positions by far less than this.
+  constexpr float kLargestFactor = 1e6F;
+  if (type != "linear" || !(factor >= 1.0F / kLargestFactor && factor <= kLargestFactor)) {
     Fail(ErrorKind::kUnsupported,
          "{}: rope scaling '{}' with factor {}; only linear scaling by a positive factor works", file_.path().string(),
          type, factor);
@@ -121,8 +157,8 @@ AttentionSpec SpecBuilder::Attention(int layer, bool output_gate, bool head_norm
   a.scale = 1.0F / std::sqrt(static_cast<float>(a.head_dim));
   a.output_gate = output_gate;
   a.rope.dimensions = IntOr("rope.dimension_count", a.head_dim);
-  a.rope.base = FloatOr("rope.freq_base", 10000.0F);
-  if (a.rope.dimensions > a.head_dim || a.rope.dimensions % 2 != 0 || !(a.rope.base > 0.0F)) {
+  a.rope.base = PositiveOr("rope.freq_base", 10000.0F);
+  if (a.rope.dimensions > a.head_dim || a.rope.dimensions % 2 != 0) {
     Fail(ErrorKind::kBadFile, "{}: rope over {} of {} dimensions with base {} is not possible", file_.path().string(),
          a.rope.dimensions, a.head_dim, a.rope.base);
   }
@@ -149,18 +185,13 @@ FfnSpec SpecBuilder::Ffn(int layer, FfnActivation activation) {
   return ffn;
 }
 
-void SpecBuilder::SkipLayer(int layer) {
-  const std::string prefix = Block(layer, "");
-  for (const GgufTensor& tensor : file_.tensors()) {
-    if (tensor.name.starts_with(prefix)) used_.insert(tensor.name);
-  }
-}
+void SpecBuilder::SkipLayer(int layer) { skipped_.insert(layer); }
 
 ModelSpec SpecBuilder::Finish() {
   std::string first;
   size_t unknown = 0;
   for (const GgufTensor& tensor : file_.tensors()) {
-    if (used_.contains(tensor.name)) continue;
+    if (used_.contains(tensor.name) || skipped_.contains(LayerOf(tensor.name))) continue;
     if (unknown++ == 0) first = tensor.name;
   }
   if (unknown > 0) {

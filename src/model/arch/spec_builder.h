@@ -21,6 +21,7 @@ class SpecBuilder {
   int Int(std::string_view key) const;
   int IntOr(std::string_view key, int otherwise) const;
   float FloatOr(std::string_view key, float otherwise) const;
+  float PositiveOr(std::string_view key, float otherwise) const;  // finite and above 0, else kBadFile
 
   // A tensor of exactly this shape (GGUF order). Need() throws kBadFile when it is absent; Maybe() gives null.
   const GgufTensor* Need(const std::string& name, std::initializer_list<int> shape);
@@ -31,6 +32,9 @@ class SpecBuilder {
 
   // Linear rope scaling as a factor on positions (1 without scaling). Throws kUnsupported for other kinds.
   float RopeScale() const;
+
+  // The divisors of the frequencies in rope_freqs.weight, if it is there: finite and above 0, else kBadFile.
+  const GgufTensor* RopeFactors(int dimensions);
 
   // Attention with the usual tensor names; head counts and sizes from the hyperparameters. The caller sets window,
   // rope and scale where they differ from full attention with 1/sqrt(head_dim).
@@ -52,6 +56,7 @@ class SpecBuilder {
   const GgufFile& file_;
   std::string prefix_;
   std::set<std::string, std::less<>> used_;
+  std::set<int> skipped_;
 };
 
 }  // namespace assay

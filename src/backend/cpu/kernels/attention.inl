@@ -78,10 +78,7 @@ struct QueryRow {
 
 inline void Attend(const AttendArgs& args) {
   const int padded = (args.head_dim + 15) / 16 * 16;
-  const auto lowest = [&](int position) {
-    return args.window > 0 && position >= args.window ? position - args.window + 1 : 0;
-  };
-  const int base = lowest(args.first);
+  const int base = AttendBase(args.first, args.window);
   const int span = args.first + args.tokens - base;
   const int stride = AttendScoreStride(span);
   float* scores = args.scratch;
@@ -89,7 +86,7 @@ inline void Attend(const AttendArgs& args) {
   float* rows = queries + static_cast<int64_t>(args.tokens) * args.heads * padded;
   const auto row_of = [&](int t, int h) {
     const int position = args.first + t;
-    return QueryRow{lowest(position) - base, position + 1 - base,
+    return QueryRow{AttendBase(position, args.window) - base, position + 1 - base,
                     scores + static_cast<int64_t>(t * args.heads + h) * stride};
   };
   const auto for_rows = [&](const auto& body) {

@@ -85,6 +85,8 @@ struct AttendArgs {
   float* scratch = nullptr;  // AttendScratch floats
 };
 
+// The positions that `tokens` queries from `first` on see: [AttendBase(), first + tokens).
+constexpr int AttendBase(int first, int window) { return window > 0 && first >= window ? first - window + 1 : 0; }
 // Scores of one query over `span` positions, its factor, and room to a multiple of 16.
 constexpr int AttendScoreStride(int span) { return (span + 16) / 16 * 16; }
 constexpr int64_t AttendScratch(int heads, int tokens, int span, int head_dim) {
