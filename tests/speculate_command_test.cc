@@ -33,7 +33,9 @@ class SpeculateCommandTest : public testing::Test {
     prompts_ = WriteTemporary("sums.jsonl",
                               "{\"id\": \"boxes\", \"prompt\": \"Question: There are 7 boxes with 4 books in each box. "
                               "How many books are there in all?\\nAnswer:\"}\n"
-                              "{\"prompt\": \"Solve for x: 4x + 9 = 353.\\nFirst subtract\"}\n");
+                              "{\"prompt\": \"Solve for x: 4x + 9 = 353.\\nFirst subtract\"}\n"
+                              "{\"prompt\": \"Question: Tom has 12 apples and eats 5. How many are left?\\nAnswer:\"}\n"
+                              "{\"prompt\": \"The sum of 17 and 25 is\"}\n");
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
@@ -112,6 +114,9 @@ TEST_F(SpeculateCommandTest, JsonHasTheFieldsThatScriptsRead) {
     EXPECT_GT(run["baseline_tok_per_s"], 0.0);
     EXPECT_LE(run["speedup_ci"][0], run["speedup"]);
     EXPECT_GE(run["speedup_ci"][1], run["speedup"]);
+    EXPECT_EQ(run["speedup_certainty"]["unit"], "prompt");
+    EXPECT_EQ(run["speedup_certainty"]["units"], 4);
+    EXPECT_EQ(Guard(run, "books")["tripped"], false) << run["guards"].dump(2);
     EXPECT_GT(run["speed_ratio"], 0.0);
     EXPECT_EQ(run["verify_cost"].size(), k + 1);
     EXPECT_EQ(run["verify_cost"][0], 1.0);
@@ -120,6 +125,13 @@ TEST_F(SpeculateCommandTest, JsonHasTheFieldsThatScriptsRead) {
     EXPECT_THAT(run["prompt_set"], HasSubstr("sums"));
   }
   EXPECT_THAT(document["pairs"][0]["verdict"], HasSubstr("tiny-qwen35.gguf with tiny-qwen35-draft.gguf"));
+  EXPECT_EQ(document["placebo"][kDraft].begin().value()["units"], 4);
+  EXPECT_FALSE(document["target"]["digest"].get<std::string>().empty());
+}
+
+TEST_F(SpeculateCommandTest, WithoutPlaceboThereIsNoNoiseFloor) {
+  const json document = Measure({kDraft}, {"-k", "2", "--no-placebo"});
+  EXPECT_TRUE(document["placebo"].is_null());
 }
 
 TEST_F(SpeculateCommandTest, TheTargetsOwnRungNgramsAndAutoAreDraftsToo) {

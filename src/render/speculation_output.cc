@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
+#include "judge/round_costs.h"
 #include "render/measure_json.h"
 #include "render/text_table.h"
 
@@ -13,50 +13,81 @@ namespace {
 
 constexpr size_t kDraftWidth = 32;
 
-template <typename T>
-Json OrNull(const std::optional<T>& value) {
-  return value ? Json(*value) : Json();
+std::string FigureText(const RunRecord& run, std::string_view name, int digits) {
+  const Metric* metric = FindMetric(run, name);
+  return metric != nullptr ? fmt::format("{:.{}f}", metric->value, digits) : "-";
 }
 
-// JSON has no infinity, which an interval of too few samples reaches to.
-Json FiniteJson(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
-std::string Fixed(const std::optional<double>& value, int digits) {
-  return value ? fmt::format("{:.{}f}", *value, digits) : "-";
+std::string IntervalText(const RunRecord& run, std::string_view name) {
+  const Metric* metric = FindMetric(run, name);
+  if (metric == nullptr || !metric->certainty.has_value() || !metric->certainty->low.has_value()) return "-";
+  return fmt::format("{:.2f} to {:.2f}", *metric->certainty->low, *metric->certainty->high);
 }
 
-std::string GuardsText(const SpeculationCell& cell) {
+std::span<const float> SeriesOf(const RunRecord& run, std::string_view name) {
+  const auto found = std::ranges::find(run.series, name, &Series::name);
+  return found != run.series.end() ? std::span<const float>(found->values) : std::span<const float>();
+}
+
+// What the parts of rounds cost; verify is empty where nothing was timed.
+RoundCosts CostsOf(const RunRecord& run) {
+  const std::span<const float> verify = SeriesOf(run, "verify_cost");
+  const Metric* draft = FindMetric(run, "draft_cost");
+  return {.draft = draft != nullptr ? draft->value : 0.0, .verify = {verify.begin(), verify.end()}};
+}
+
+std::string OutcomeOf(const RunRecord& run, std::string_view verdict) {
+  const Verdict* found = FindVerdict(run, verdict);
+  return found != nullptr ? found->outcome : "";
+}
+
+std::string GuardsText(const RunRecord& run) {
   std::vector<std::string> names;
-  for (const GuardResult& guard : cell.guards) {
+  for (const GuardResult& guard : run.guards) {
     if (guard.tripped) names.push_back("INVALID: " + guard.name);
     if (guard.warning) names.push_back("warns: " + guard.name);
   }
   return names.empty() ? "pass" : fmt::format("{}", fmt::join(names, ", "));
 }
 
-std::vector<std::string> Row(const std::string& draft, const SpeculationCell& cell) {
-  std::vector<std::string> row = {Abbreviate(OneLine(draft), kDraftWidth), cell.k};
-  if (cell.figures.has_value()) {
-    const SpeculationFigures& f = *cell.figures;
-    row.insert(row.end(), {Fixed(f.acceptance(), 3), Fixed(f.tokens_per_round, 2), Fixed(f.tok_per_s, 1),
-                           Fixed(f.baseline_tok_per_s, 1), Fixed(f.speedup, 2),
-                           std::isfinite(f.speedup_interval.high)
-                               ? fmt::format("{:.2f} to {:.2f}", f.speedup_interval.low, f.speedup_interval.high)
-                               : "-",
-                           Fixed(f.predicted_speedup, 2)});
-  } else {
-    row.insert(row.end(), 7, "-");
-  }
-  row.insert(row.end(), {cell.identical ? "yes" : "NO", GuardsText(cell)});
-  return row;
+std::vector<std::string> Row(const std::string& draft, const RunRecord& run) {
+  const std::string identical = OutcomeOf(run, "identical");
+  return {Abbreviate(OneLine(draft), kDraftWidth),
+          SettingOf(run, "k"),
+          FigureText(run, "accept_rate", 3),
+          FigureText(run, "tokens_per_round", 2),
+          FigureText(run, "tok_per_s", 1),
+          FigureText(run, "baseline_tok_per_s", 1),
+          FigureText(run, "speedup", 2),
+          IntervalText(run, "speedup"),
+          FigureText(run, "predicted_speedup", 2),
+          identical == "no" ? "NO" : identical,
+          GuardsText(run)};
 }
 
 std::vector<std::string> PromptSets(const SpeculationStudy& study) {
   std::vector<std::string> sets;
-  for (const SpeculationCell& cell : study.pairs.front().cells) {
-    if (std::find(sets.begin(), sets.end(), cell.prompt_set) == sets.end()) sets.push_back(cell.prompt_set);
+  for (const RunRecord& run : study.pairs.front().runs) {
+    if (std::ranges::find(sets, SettingOf(run, "prompt_set")) == sets.end()) {
+      sets.push_back(SettingOf(run, "prompt_set"));
+    }
   }
   return sets;
+}
+
+// "Noise floor, from the target alone measured twice: 0.8% beside draft.gguf"
+std::string FloorLine(const SpeculationStudy& study, const std::string& set) {
+  std::vector<std::string> floors;
+  for (const PairResult& pair : study.pairs) {
+    for (const NoiseFloor& floor : pair.floors) {
+      if (floor.test != set) continue;
+      floors.push_back(floor.ratio.enough()
+                           ? fmt::format("{:.1f}% beside {}", 100.0 * floor.floor(), OneLine(pair.subject.draft_name))
+                           : fmt::format("unknown beside {} (too few prompts)", OneLine(pair.subject.draft_name)));
+    }
+  }
+  if (floors.empty()) return "";
+  return fmt::format("  noise floor, from the target alone measured twice: {}\n", fmt::join(floors, ", "));
 }
 
 std::string SetTable(const SpeculationStudy& study, const std::string& set) {
@@ -72,29 +103,31 @@ std::string SetTable(const SpeculationStudy& study, const std::string& set) {
                    {"identical", true},
                    {"guards"}});
   for (const PairResult& pair : study.pairs) {
-    for (const SpeculationCell& cell : pair.cells) {
-      if (cell.prompt_set == set) table.AddRow(Row(pair.subject.draft_name, cell));
+    for (const RunRecord& run : pair.runs) {
+      if (SettingOf(run, "prompt_set") == set) table.AddRow(Row(pair.subject.draft_name, run));
     }
   }
-  return fmt::format("Prompt set {}\n{}\n", set, table.ToString());
+  return fmt::format("Prompt set {}\n{}{}\n", set, table.ToString(), FloorLine(study, set));
 }
 
 // The cell of a pair with the longest draft, whose costs reach furthest.
-const SpeculationFigures* WidestFigures(const PairResult& pair, const std::string& set) {
-  const SpeculationFigures* widest = nullptr;
-  for (const SpeculationCell& cell : pair.cells) {
-    if (cell.prompt_set == set && cell.figures.has_value()) widest = &*cell.figures;
+const RunRecord* WidestRun(const PairResult& pair, const std::string& set) {
+  const RunRecord* widest = nullptr;
+  for (const RunRecord& run : pair.runs) {
+    if (SettingOf(run, "prompt_set") == set && !SeriesOf(run, "verify_cost").empty()) widest = &run;
   }
   return widest;
 }
 
 std::string CostLines(const PairResult& pair, const std::string& set) {
-  const SpeculationFigures* figures = WidestFigures(pair, set);
-  if (figures == nullptr) return "";
-  const RoundCosts& costs = figures->costs;
+  const RunRecord* run = WidestRun(pair, set);
+  if (run == nullptr) return "";
+  const RoundCosts costs = CostsOf(*run);
   std::string text =
       fmt::format("  {}, {}: one guess costs {:.2f} plain steps", OneLine(pair.subject.draft_name), set, costs.draft);
-  if (figures->speed_ratio.has_value()) text += fmt::format(" (speed ratio {:.2f})", *figures->speed_ratio);
+  if (FindMetric(*run, "speed_ratio") != nullptr) {
+    text += fmt::format(" (speed ratio {})", FigureText(*run, "speed_ratio", 2));
+  }
   text += "; verifying n tokens";
   for (size_t n = 1; n <= costs.verify.size(); ++n) text += fmt::format(" {}:{:.2f}", n, costs.verify[n - 1]);
   text += "\n    acceptance per guess to break even:";
@@ -102,96 +135,83 @@ std::string CostLines(const PairResult& pair, const std::string& set) {
     const std::optional<double> needed = BreakEvenAcceptance(k, costs);
     text += needed ? fmt::format(" k={}:{:.2f}", k, *needed) : fmt::format(" k={}:never", k);
   }
-  return text + fmt::format("; measured {}\n", Fixed(figures->per_guess(), 2));
+  return text + fmt::format("; measured {}\n", FigureText(*run, "accept_per_guess", 2));
 }
 
-Json GuardsJson(const std::vector<GuardResult>& guards) {
-  Json json = Json::array();
-  for (const GuardResult& guard : guards) {
-    json.push_back(
-        {{"name", guard.name}, {"tripped", guard.tripped}, {"warning", guard.warning}, {"evidence", guard.evidence}});
-  }
-  return json;
-}
-
-Json PositionsJson(const SpeculationFigures& figures) {
-  Json json = Json::array();
-  for (size_t i = 0; i < figures.judged_at.size(); ++i) {
-    json.push_back(static_cast<double>(figures.accepted_at[i]) / static_cast<double>(figures.judged_at[i]));
-  }
-  return json;
+// "target.gguf: Q4_K_M (Q4_K 71%, Q6_K 29%), digest 0123"
+std::string ModelLine(const ModelIdentity& model) {
+  const std::string mix = model.mix.empty() ? "" : fmt::format(" ({})", model.mix);
+  return OneLine(fmt::format("{}: {}{}, digest {}", model.file, model.quant, mix, model.digest)) + "\n";
 }
 
 Json BreakEvenJson(const RoundCosts& costs) {
   Json json = Json::array();
   for (int k = 1; k < static_cast<int>(costs.verify.size()); ++k) {
-    json.push_back({{"k", k}, {"acceptance", OrNull(BreakEvenAcceptance(k, costs))}});
+    const std::optional<double> needed = BreakEvenAcceptance(k, costs);
+    json.push_back({{"k", k}, {"acceptance", needed ? Json(*needed) : Json()}});
   }
   return json;
 }
 
-Json FiguresJson(const SpeculationFigures& f, size_t verified) {
-  std::vector<double> verify = f.costs.verify;
-  verify.resize(std::min(verified, verify.size()));
-  return {{"rounds", f.rounds},
-          {"drafted", f.drafted},
-          {"accepted", f.accepted},
-          {"accept_rate", OrNull(f.acceptance())},
-          {"accept_by_position", PositionsJson(f)},
-          {"accept_per_guess", OrNull(f.per_guess())},
-          {"tokens_per_round", f.tokens_per_round},
-          {"tok_per_s", f.tok_per_s},
-          {"baseline_tok_per_s", f.baseline_tok_per_s},
-          {"time_to_first_token_s", f.prompt_seconds},
-          {"baseline_time_to_first_token_s", f.baseline_prompt_seconds},
-          {"speedup", f.speedup},
-          {"speedup_ci", {FiniteJson(f.speedup_interval.low), FiniteJson(f.speedup_interval.high)}},
-          {"speed_ratio", OrNull(f.speed_ratio)},
-          {"draft_cost", f.costs.draft},
-          {"verify_cost", verify},
-          {"predicted_speedup", f.predicted_speedup},
-          {"break_even", OrNull(f.break_even)},
-          {"break_even_curve", BreakEvenJson(f.costs)}};
+Json CertaintyJson(const RunRecord& run, std::string_view name) {
+  const Metric* metric = FindMetric(run, name);
+  if (metric == nullptr || !metric->certainty.has_value()) return {};
+  const Certainty& certainty = *metric->certainty;
+  const auto end = [](const std::optional<double>& value) { return value ? Json(*value) : Json(); };
+  return {{"low", end(certainty.low)},
+          {"high", end(certainty.high)},
+          {"unit", certainty.unit},
+          {"units", certainty.units},
+          {"method", certainty.method}};
 }
 
-// Every field that figures have, as null: a script that reads them finds them.
-Json NoFiguresJson() {
-  Json json;
-  for (const char* field : {"rounds", "drafted", "accepted", "accept_rate", "accept_by_position", "accept_per_guess",
-                            "tokens_per_round", "tok_per_s", "baseline_tok_per_s", "time_to_first_token_s",
-                            "baseline_time_to_first_token_s", "speedup", "speedup_ci", "speed_ratio", "draft_cost",
-                            "verify_cost", "predicted_speedup", "break_even", "break_even_curve"}) {
-    json[field] = nullptr;
-  }
-  return json;
+// True or false where texts show it, null where equal ones show nothing.
+Json IdenticalJson(const RunRecord& run) {
+  const std::string outcome = OutcomeOf(run, "identical");
+  return outcome == "not exercised" ? Json() : Json(outcome == "yes");
 }
 
-Json CellJson(const SpeculationStudy& study, size_t pair, const SpeculationCell& cell) {
+// Figures that were not measured are null: a script that reads them finds them.
+Json CellJson(const SpeculationStudy& study, size_t pair, const RunRecord& run) {
   Json json = {{"target", study.target}, {"draft", study.drafts[pair]}};
-  const auto setting = std::find_if(study.settings.lengths.begin(), study.settings.lengths.end(),
-                                    [&](const DraftSetting& length) { return length.name == cell.k; });
+  const auto setting = std::ranges::find(study.settings.lengths, SettingOf(run, "k"), &DraftSetting::name);
   const SpeculationOptions& options = setting->options;
-  json["k"] = options.adaptive ? Json(cell.k) : Json(options.draft_length);
-  json["prompt_set"] = cell.prompt_set;
-  json.update(cell.figures ? FiguresJson(*cell.figures, static_cast<size_t>(options.draft_length) + 1)
-                           : NoFiguresJson());
-  json["identical"] = cell.identical;
-  json["valid"] = cell.valid();
-  json["verdict"] = cell.verdict.sentence;
-  json["guards"] = GuardsJson(cell.guards);
+  json["k"] = options.adaptive ? Json(setting->name) : Json(options.draft_length);
+  json["prompt_set"] = SettingOf(run, "prompt_set");
+  for (const char* name : {"rounds", "drafted", "accepted", "accept_rate", "accept_per_guess", "tokens_per_round",
+                           "tok_per_s", "baseline_tok_per_s", "time_to_first_token_s", "baseline_time_to_first_token_s",
+                           "speedup", "speed_ratio", "draft_cost", "predicted_speedup", "break_even", "books"}) {
+    json[name] = FigureJson(run, name);
+  }
+  const Json certainty = CertaintyJson(run, "speedup");
+  json["speedup_ci"] = certainty.is_null() ? Json() : Json::array({certainty["low"], certainty["high"]});
+  json["speedup_certainty"] = certainty;
+  const RoundCosts costs = CostsOf(run);
+  const bool timed = !costs.verify.empty();
+  std::vector<double> verify = costs.verify;
+  verify.resize(std::min(verify.size(), static_cast<size_t>(options.draft_length) + 1));
+  json["accept_by_position"] = timed ? Json(SeriesOf(run, "accept_by_position")) : Json();
+  json["verify_cost"] = timed ? Json(verify) : Json();
+  json["break_even_curve"] = timed ? BreakEvenJson(costs) : Json();
+  json["identical"] = IdenticalJson(run);
+  json["valid"] = run.valid();
+  const Verdict* verdict = FindVerdict(run, "speedup");
+  json["verdict"] = verdict != nullptr ? Json(verdict->sentence) : Json();
+  json["verdicts"] = VerdictsJson(run.verdicts);
+  json["guards"] = GuardsJson(run.guards);
   return json;
 }
 
 std::vector<std::string> GuardLines(const SpeculationStudy& study, bool (*wanted)(const GuardResult&), bool with_k) {
   std::vector<std::string> lines;
   for (const PairResult& pair : study.pairs) {
-    for (const SpeculationCell& cell : pair.cells) {
-      for (const GuardResult& guard : cell.guards) {
+    for (const RunRecord& run : pair.runs) {
+      for (const GuardResult& guard : run.guards) {
         if (!wanted(guard)) continue;
-        std::string line = fmt::format("{}, {}{}: {}: {}", pair.subject.draft_name, cell.prompt_set,
-                                       with_k ? fmt::format(", k={}", cell.k) : "", guard.name, guard.evidence);
-        line = OneLine(line);
-        if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(std::move(line));
+        const std::string line =
+            OneLine(fmt::format("{}, {}{}: {}: {}", pair.subject.draft_name, SettingOf(run, "prompt_set"),
+                                with_k ? ", k=" + SettingOf(run, "k") : "", guard.name, guard.evidence));
+        if (std::ranges::find(lines, line) == lines.end()) lines.push_back(line);
       }
     }
   }
@@ -201,9 +221,14 @@ std::vector<std::string> GuardLines(const SpeculationStudy& study, bool (*wanted
 }  // namespace
 
 std::string SpeculationText(const SpeculationStudy& study) {
-  std::string text =
-      fmt::format("{}, {}; repetitions: {}; at most {} tokens a prompt, greedy\n\n", study.target,
-                  study.pairs.front().subject.backend_description, study.settings.repetitions, study.settings.tokens);
+  const PairSubject& first = study.pairs.front().subject;
+  std::string text = fmt::format("{}, {}; repetitions: {}; at most {} tokens a prompt, greedy\n", study.target,
+                                 first.backend_description, study.settings.repetitions, study.settings.tokens);
+  text += ModelLine(first.target);
+  for (const PairResult& pair : study.pairs) {
+    if (pair.subject.draft.has_value()) text += ModelLine(*pair.subject.draft);
+  }
+  text += "\n";
   const std::vector<std::string> sets = PromptSets(study);
   for (const std::string& set : sets) text += SetTable(study, set);
   text += "Costs, in plain steps of the target\n";
@@ -211,24 +236,29 @@ std::string SpeculationText(const SpeculationStudy& study) {
     for (const std::string& set : sets) text += CostLines(pair, set);
   }
   text += "\n";
-  for (const PairResult& pair : study.pairs) text += OneLine(pair.verdict) + "\n";
+  for (const PairResult& pair : study.pairs) {
+    for (const std::string& sentence : pair.sentences) text += OneLine(sentence) + "\n";
+  }
   return text + fmt::format("Every run is kept in {}.\n", study.database);
 }
 
 Json SpeculationJson(const SpeculationStudy& study) {
   Json runs = Json::array();
   Json pairs = Json::array();
+  Json placebo = study.settings.placebo ? Json::object() : Json();
   for (size_t i = 0; i < study.pairs.size(); ++i) {
     const PairResult& pair = study.pairs[i];
-    for (const SpeculationCell& cell : pair.cells) runs.push_back(CellJson(study, i, cell));
+    for (const RunRecord& run : pair.runs) runs.push_back(CellJson(study, i, run));
     pairs.push_back({{"draft", study.drafts[i]},
                      {"model", pair.subject.draft ? ToJson(*pair.subject.draft) : Json()},
-                     {"verdict", pair.verdict}});
+                     {"verdict", fmt::format("{}", fmt::join(pair.sentences, " "))}});
+    if (study.settings.placebo) placebo[study.drafts[i]] = PlaceboJson(pair.floors);
   }
   const PairSubject& subject = study.pairs.front().subject;
   return {{"target", ToJson(subject.target)},
           {"runs", std::move(runs)},
           {"pairs", std::move(pairs)},
+          {"placebo", std::move(placebo)},
           {"tokens", study.settings.tokens},
           {"repetitions", study.settings.repetitions},
           {"draft_p_min", study.settings.draft_p_min},

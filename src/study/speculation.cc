@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/hash.h"
+#include "judge/guards.h"
+#include "judge/speculation_guards.h"
+#include "judge/speeds.h"
+#include "judge/speedup.h"
 #include "measure/environment.h"
 
 namespace assay {
@@ -20,11 +22,11 @@ constexpr const char* kAccepted = "accepted";
 constexpr const char* kBackend = "backend";
 constexpr const char* kLogitHashes = "logit_hashes";
 
-// Rounds of cost measurements in each repetition: at least so many, and more for as long as they take no longer than
-// this, so that the short steps of small models are known as well as the long ones of large models.
-constexpr int kFewestCostRounds = 5;
-constexpr int kMostCostRounds = 30;
-constexpr double kCostSeconds = 1.0;
+// Of the costs that no text pays, for each prompt: at least so many rounds, and more for as long as they take no longer
+// than this, so that the short steps of small models are known as well as the long ones of large models.
+constexpr int kFewestCostRounds = 2;
+constexpr int kMostCostRounds = 10;
+constexpr double kCostSeconds = 0.5;
 
 std::string PromptHash(const PromptSet& set) {
   Hash hash;
@@ -35,14 +37,7 @@ std::string PromptHash(const PromptSet& set) {
   return fmt::format("{:016x}", hash.value());
 }
 
-std::string SettingOf(const RunRecord& record, std::string_view name) {
-  for (const auto& [key, value] : record.settings) {
-    if (key == name) return value;
-  }
-  return "";
-}
-
-// The list that Join() made.
+// The words between single spaces.
 std::vector<std::string> Words(const std::string& text) {
   std::vector<std::string> words;
   for (size_t begin = 0; begin < text.size();) {
@@ -53,28 +48,14 @@ std::vector<std::string> Words(const std::string& text) {
   return words;
 }
 
-// What was measured of one length on one prompt set.
+// What was measured of one length on one prompt set, or of the placebo.
 struct Column {
-  const DraftSetting* setting = nullptr;
+  const DraftSetting* setting = nullptr;  // null for the placebo
   std::vector<PairedText> texts;
   std::vector<std::string> failures;
-};
 
-// The rates of the target alone in the order of time, each relative to its prompt's mean; empty without repetitions.
-std::vector<double> RelativeRates(std::span<const PairedText> texts) {
-  std::map<size_t, std::vector<double>> by_prompt;
-  const auto rate = [](const PairedText& text) {
-    return static_cast<double>(text.baseline.tokens.size() - 1) / text.baseline.decode_seconds;
-  };
-  for (const PairedText& text : texts) {
-    if (text.timed()) by_prompt[text.prompt].push_back(rate(text));
-  }
-  std::vector<double> rates;
-  for (const PairedText& text : texts) {
-    if (text.timed() && by_prompt[text.prompt].size() >= 2) rates.push_back(rate(text) / Mean(by_prompt[text.prompt]));
-  }
-  return rates;
-}
+  std::string name() const { return setting != nullptr ? "k=" + setting->name : "the placebo"; }
+};
 
 std::vector<Conditions> ConditionsOf(std::span<const PairedText> texts) {
   std::vector<Conditions> conditions;
@@ -85,22 +66,24 @@ std::vector<Conditions> ConditionsOf(std::span<const PairedText> texts) {
   return conditions;
 }
 
-Series RoundSeries(const char* name, std::span<const PairedText> texts, int repetitions,
-                   float (*value)(const SpeculationRound&)) {
+double SecondsOf(std::span<const PairedText> texts) {
+  double seconds = 0.0;
+  for (const PairedText& text : texts) seconds += text.baseline.decode_seconds + text.speculative.decode_seconds;
+  return seconds;
+}
+
+// Of the first repetition, which the others repeat.
+Series RoundSeries(const char* name, std::span<const PairedText> texts, int RoundRecord::*value) {
   Series series{name, {}};
   for (const PairedText& text : texts) {
-    if (text.repetition >= repetitions) continue;
-    for (const SpeculationRound& round : text.speculative.rounds) series.values.push_back(value(round));
+    if (text.repetition > 0) continue;
+    for (const RoundRecord& round : text.speculative.rounds) series.values.push_back(static_cast<float>(round.*value));
   }
   return series;
 }
 
-float DraftedOf(const SpeculationRound& round) { return static_cast<float>(round.drafted); }
-float AcceptedOf(const SpeculationRound& round) { return static_cast<float>(round.accepted); }
-
-// Everything that was timed or generated, text by text in the order of record.samples. What the rounds drafted and took
-// is that of the first repetition, which the others repeat.
-std::vector<Series> SeriesOf(std::span<const PairedText> texts, const CostCurve* costs) {
+// Everything that was timed or generated, text by text in the order of record.samples.
+std::vector<Series> TextSeries(std::span<const PairedText> texts) {
   Series lengths{"text_tokens", {}};
   Series tokens{"tokens", {}};
   Series baseline_lengths{"baseline_text_tokens", {}};
@@ -120,33 +103,65 @@ std::vector<Series> SeriesOf(std::span<const PairedText> texts, const CostCurve*
     prompt_seconds.values.push_back(static_cast<float>(text.speculative.prompt_seconds));
     baseline_prompt_seconds.values.push_back(static_cast<float>(text.baseline.prompt_seconds));
   }
-  std::vector<Series> all = {lengths,          tokens,         baseline_lengths,       baseline_tokens,
-                             baseline_seconds, prompt_seconds, baseline_prompt_seconds};
-  all.push_back(RoundSeries(kDrafted, texts, 1, DraftedOf));
-  all.push_back(RoundSeries(kAccepted, texts, 1, AcceptedOf));
-  if (costs != nullptr) all.push_back({"verify_cost", {costs->verify.begin(), costs->verify.end()}});
-  return all;
+  return {lengths,          tokens,         baseline_lengths,       baseline_tokens,
+          baseline_seconds, prompt_seconds, baseline_prompt_seconds};
+}
+
+std::vector<Series> FigureSeries(const SpeculationFigures& figures) {
+  Series positions{"accept_by_position", {}};
+  for (size_t i = 0; i < figures.judged_at.size(); ++i) {
+    positions.values.push_back(static_cast<float>(figures.accepted_at[i]) / static_cast<float>(figures.judged_at[i]));
+  }
+  return {positions, {"verify_cost", {figures.costs.verify.begin(), figures.costs.verify.end()}}};
 }
 
 std::vector<Metric> MetricsOf(const SpeculationFigures& figures) {
-  std::vector<Metric> metrics = {{"drafted", static_cast<double>(figures.drafted), std::nullopt},
-                                 {"accepted", static_cast<double>(figures.accepted), std::nullopt},
-                                 {"rounds", static_cast<double>(figures.rounds), std::nullopt},
-                                 {"tokens_per_round", figures.tokens_per_round, std::nullopt},
-                                 {"tok_per_s", figures.tok_per_s, std::nullopt},
-                                 {"baseline_tok_per_s", figures.baseline_tok_per_s, std::nullopt},
-                                 {"speedup", figures.speedup, std::nullopt,
-                                  Certainty{figures.speedup_interval.low, figures.speedup_interval.high, "text",
-                                            static_cast<int>(figures.rounds), "bootstrap"}},
-                                 {"predicted_speedup", figures.predicted_speedup, std::nullopt},
-                                 {"draft_cost", figures.costs.draft, std::nullopt}};
+  std::vector<Metric> metrics = {{"drafted", static_cast<double>(figures.drafted)},
+                                 {"accepted", static_cast<double>(figures.accepted)},
+                                 {"rounds", static_cast<double>(figures.rounds)},
+                                 {"tokens_per_round", figures.tokens_per_round},
+                                 {"tok_per_s", figures.tok_per_s},
+                                 {"baseline_tok_per_s", figures.baseline_tok_per_s},
+                                 {"time_to_first_token_s", figures.prompt_seconds},
+                                 {"baseline_time_to_first_token_s", figures.baseline_prompt_seconds},
+                                 figures.speedup.metric("speedup"),
+                                 {"predicted_speedup", figures.predicted_speedup},
+                                 {"draft_cost", figures.costs.draft},
+                                 {"books", figures.books()}};
   const auto add = [&](const char* name, const std::optional<double>& value) {
-    if (value.has_value()) metrics.push_back({name, *value, std::nullopt});
+    if (value.has_value()) metrics.push_back({name, *value});
   };
   add("accept_rate", figures.acceptance());
+  add("accept_per_guess", figures.per_guess());
   add("speed_ratio", figures.speed_ratio);
   add("break_even", figures.break_even);
   return metrics;
+}
+
+bool Tripped(std::span<const GuardResult> guards, std::string_view name) {
+  return std::ranges::any_of(guards, [&](const GuardResult& guard) { return guard.name == name && guard.tripped; });
+}
+
+bool Warns(std::span<const GuardResult> guards, std::string_view name) {
+  return std::ranges::any_of(guards, [&](const GuardResult& guard) { return guard.name == name && guard.warning; });
+}
+
+// Equal texts are claimed to be the work of verification only where there was something to verify.
+Verdict IdenticalVerdict(std::span<const GuardResult> guards) {
+  Verdict verdict{.name = "identical", .about = {}, .outcome = "yes", .sentence = {}};
+  if (Tripped(guards, "decoded") || Tripped(guards, "lossless")) {
+    verdict.outcome = "no";
+  } else if (Warns(guards, "exercised")) {
+    verdict.outcome = "not exercised";
+  }
+  return verdict;
+}
+
+std::string FirstTripped(const RunRecord& run) {
+  for (const GuardResult& guard : run.guards) {
+    if (guard.tripped) return guard.name;
+  }
+  return "";
 }
 
 // One pair on all prompt sets.
@@ -156,29 +171,13 @@ class PairRun {
           const SpeculationWatch& watch)
       : store_(store), lab_(lab), sets_(sets), settings_(settings), watch_(watch), environment_(CaptureEnvironment()) {
     for (const PromptSet& set : sets) total_ += set.prompts.size() * static_cast<size_t>(settings.repetitions);
-    // What earlier runs show of other backends; of this pair's target alone, to hold little in memory.
-    earlier_ = store.AllRuns();
-    std::erase_if(earlier_, [&](const StoredRun& run) {
-      return run.record.kind != kKind || run.record.model.digest != lab.subject().target.digest;
-    });
+    for (const DraftSetting& setting : settings.lengths) longest_ = std::max(longest_, setting.options.draft_length);
+    result_.subject = lab_.subject();
+    earlier_ = store.RunsOf(kKind, result_.subject.target.digest);
   }
 
   PairResult Measure() {
-    result_.subject = lab_.subject();
     for (const PromptSet& set : sets_) MeasureSet(set);
-    std::vector<CellOutcome> outcomes;
-    for (const SpeculationCell& cell : result_.cells) {
-      CellOutcome outcome;
-      outcome.prompt_set = cell.prompt_set;
-      outcome.k = cell.k;
-      outcome.valid = cell.valid();
-      if (cell.figures.has_value()) {
-        outcome.speedup = cell.figures->speedup;
-        outcome.interval = cell.figures->speedup_interval;
-      }
-      outcomes.push_back(std::move(outcome));
-    }
-    result_.verdict = PairSentence(result_.subject.target.file, result_.subject.draft_name, outcomes);
     return std::move(result_);
   }
 
@@ -188,24 +187,27 @@ class PairRun {
     columns_.clear();
     cost_samples_.clear();
     for (const DraftSetting& setting : settings_.lengths) columns_.push_back({&setting, {}, {}});
+    if (settings_.placebo) columns_.push_back({});
     for (int repetition = 0; repetition < settings_.repetitions; ++repetition) {
       for (size_t i = 0; i < set.prompts.size(); ++i) {
         watch_(fmt::format("{}, {}, repetition {} of {}", result_.subject.draft_name, set.name, repetition + 1,
                            settings_.repetitions),
                static_cast<double>(done_++) / static_cast<double>(total_));
         const std::optional<TimedText> baseline = TakeTurn(set.prompts[i], i, repetition);
-        // The costs are taken amid the texts, so that the machine's drift hits both.
-        if (i == set.prompts.size() / 2 && baseline.has_value()) MeasureCosts(set.prompts[i], baseline->tokens);
+        // The costs are taken amid the texts, so that the machine's drift hits both: of each prompt in one repetition.
+        if (baseline.has_value() && i % static_cast<size_t>(settings_.repetitions) == static_cast<size_t>(repetition)) {
+          MeasureCosts(set.prompts[i], i, *baseline);
+        }
       }
     }
-    for (const Column& column : columns_) FinishCell(set, column);
+    FinishSet(set);
   }
 
   void FailAll(const std::string& failure) {
     for (Column& column : columns_) column.failures.push_back(failure);
   }
 
-  // The prompt's text of the target alone and with each length, in an order that rotates from turn to turn.
+  // The prompt's text of the target alone and of each column, in an order that rotates from turn to turn.
   std::optional<TimedText> TakeTurn(const Prompt& prompt, size_t index, int repetition) {
     std::optional<TimedText> baseline;
     std::vector<std::optional<PairedText>> texts(columns_.size());
@@ -215,8 +217,9 @@ class PairRun {
       try {
         if (who == columns_.size()) {
           baseline = lab_.Baseline(prompt);
-        } else if (columns_[who].failures.empty()) {
-          TimedText text = lab_.Speculate(prompt, columns_[who].setting->options);
+        } else if (const Column& column = columns_[who]; column.failures.empty()) {
+          TimedText text =
+              column.setting != nullptr ? lab_.Speculate(prompt, column.setting->options) : lab_.Baseline(prompt);
           texts[who] = PairedText{index, repetition, static_cast<int>(place), {}, std::move(text)};
         }
       } catch (const std::exception& error) {
@@ -224,7 +227,7 @@ class PairRun {
           FailAll(fmt::format("prompt {}, the target alone: {}", prompt.id, error.what()));
         } else {
           columns_[who].failures.push_back(
-              fmt::format("prompt {}, k={}: {}", prompt.id, columns_[who].setting->name, error.what()));
+              fmt::format("prompt {}, {}: {}", prompt.id, columns_[who].name(), error.what()));
         }
       }
     }
@@ -236,101 +239,170 @@ class PairRun {
     return baseline;
   }
 
-  void MeasureCosts(const Prompt& prompt, std::span<const Token> text) {
-    int longest = 0;
-    for (const DraftSetting& setting : settings_.lengths) longest = std::max(longest, setting.options.draft_length);
+  void MeasureCosts(const Prompt& prompt, size_t index, const TimedText& baseline) {
+    if (baseline.decoded() < 1) return;
     try {
-      lab_.PrepareCosts(prompt, text.first(text.size() / 2));
+      lab_.PrepareCosts(prompt, std::span(baseline.tokens).first(baseline.tokens.size() / 2));
+      CostSample of_turn{.prompt = index,
+                         .baseline_step = baseline.SecondsPerToken(),
+                         .plain_step = lab_.PlainSeconds(),
+                         .draft_step = lab_.DraftSeconds(),
+                         .guessing_seconds = {}};
       double seconds = 0.0;
       for (int round = 0; round < kMostCostRounds && (round < kFewestCostRounds || seconds < kCostSeconds); ++round) {
-        cost_samples_.push_back(MeasureCostRound(longest, round));
-        for (const double part : cost_samples_.back().verify_seconds) seconds += part;
+        of_turn.guessing_seconds = GuessingSeconds(round);
+        for (const double part : of_turn.guessing_seconds) seconds += part;
+        cost_samples_.push_back(of_turn);
       }
     } catch (const std::exception& error) {
       FailAll(fmt::format("prompt {}, measuring costs: {}", prompt.id, error.what()));
     }
   }
 
-  // All batch sizes in turns, beginning with another one in each round.
-  CostSample MeasureCostRound(int longest, int round) {
-    CostSample sample;
-    sample.verify_seconds.resize(static_cast<size_t>(longest) + 1);
-    for (int place = 0; place <= longest; ++place) {
-      const int tokens = (place + round) % (longest + 1) + 1;
-      sample.verify_seconds[static_cast<size_t>(tokens) - 1] = lab_.VerifySeconds(tokens);
+  // All draft lengths in turns, beginning with another one in each round.
+  std::vector<double> GuessingSeconds(int round) {
+    std::vector<double> seconds(static_cast<size_t>(longest_));
+    for (int place = 0; place < longest_; ++place) {
+      const int at = (place + round) % longest_;
+      seconds[static_cast<size_t>(at)] = lab_.RoundSeconds(at + 1);
     }
-    sample.draft_seconds = lab_.DraftSeconds();
-    return sample;
+    return seconds;
   }
 
-  void FinishCell(const PromptSet& set, const Column& column) {
-    SpeculationCell cell;
-    cell.k = column.setting->name;
-    cell.prompt_set = set.name;
-    std::vector<std::string> failures = column.failures;
+  // The records of the set's cells, judged together and kept.
+  void FinishSet(const PromptSet& set) {
     std::optional<CostCurve> costs;
     if (!cost_samples_.empty()) costs = SummarizeCosts(cost_samples_);
-    const bool timed = std::any_of(column.texts.begin(), column.texts.end(), [](const auto& t) { return t.timed(); });
+    const std::optional<NoiseFloor> floor = FinishPlacebo(set);
+    const size_t first = result_.runs.size();
+    for (const Column& column : columns_) {
+      if (column.setting != nullptr) result_.runs.push_back(CellRecord(set, column, costs, floor));
+    }
+    const std::span<RunRecord> runs = std::span(result_.runs).subspan(first);
+    JudgeSet(set, runs, floor);
+    for (const RunRecord& run : runs) store_.AddRun(run);
+  }
+
+  std::optional<NoiseFloor> FinishPlacebo(const PromptSet& set) {
+    if (!settings_.placebo) return std::nullopt;
+    const Column& column = columns_.back();
+    const NoiseFloor floor{set.name, PromptEstimate(SpeedupLogs(column.texts))};
+    RunRecord record = NewRecord(set, column);
+    record.metrics = {floor.ratio.metric("placebo speedup")};
+    record.guards = {CheckDecoded(column.failures), CheckPlacebo(std::span(&floor, 1))};
+    record.series = TextSeries(column.texts);
+    store_.AddRun(record);
+    result_.placebos.push_back(std::move(record));
+    result_.floors.push_back(floor);
+    return floor;
+  }
+
+  RunRecord CellRecord(const PromptSet& set, const Column& column, const std::optional<CostCurve>& costs,
+                       const std::optional<NoiseFloor>& floor) {
+    std::vector<std::string> failures = column.failures;
+    std::optional<SpeculationFigures> figures;
+    const bool timed = std::ranges::any_of(column.texts, [](const PairedText& text) { return text.timed(); });
     if (timed && costs.has_value()) {
       const SpeculationOptions& options = column.setting->options;
-      cell.figures = ComputeFigures(column.texts, *costs, options.adaptive ? 0 : options.draft_length, settings_.seed);
+      figures = ComputeFigures(column.texts, *costs, options.adaptive ? 0 : options.draft_length);
     } else if (failures.empty()) {
       failures.emplace_back("no prompt gave a second token, so that nothing can be timed");
     }
     RunRecord record = NewRecord(set, column);
-    cell.guards = Guards(set, column, failures, cell.figures, record);
-    cell.identical = failures.empty() && !cell.guards[1].tripped;
-    cell.verdict = Verdict(cell);
-    record.guards = cell.guards;
-    if (cell.figures.has_value()) record.metrics = MetricsOf(*cell.figures);
-    record.series = SeriesOf(column.texts, costs.has_value() ? &*costs : nullptr);
-    store_.AddRun(record);
-    result_.cells.push_back(std::move(cell));
+    record.guards = TextGuards(set, column, failures, record);
+    record.series = TextSeries(column.texts);
+    record.series.push_back(RoundSeries(kDrafted, column.texts, &RoundRecord::drafted));
+    record.series.push_back(RoundSeries(kAccepted, column.texts, &RoundRecord::accepted));
+    if (figures.has_value()) {
+      for (GuardResult& guard : TimeGuards(column, *figures, *costs, floor)) record.guards.push_back(std::move(guard));
+      record.metrics = MetricsOf(*figures);
+      for (Series& series : FigureSeries(*figures)) record.series.push_back(std::move(series));
+    }
+    record.verdicts = {IdenticalVerdict(record.guards)};
+    return record;
   }
 
-  // "decoded" and "lossless" first; those that judge figures only where there are some.
-  std::vector<GuardResult> Guards(const PromptSet& set, const Column& column, std::span<const std::string> failures,
-                                  const std::optional<SpeculationFigures>& figures, const RunRecord& record) {
+  // Of what was generated.
+  std::vector<GuardResult> TextGuards(const PromptSet& set, const Column& column, std::span<const std::string> failures,
+                                      const RunRecord& record) {
     std::vector<OutputPair> outputs;
     std::vector<NamedText> baselines;
+    int64_t drafted = 0;
+    int64_t accepted = 0;
     for (const PairedText& text : column.texts) {
       const std::string& id = set.prompts[text.prompt].id;
       outputs.push_back({id, text.baseline.tokens, text.speculative.tokens});
       if (text.repetition == 0) baselines.push_back({id, lab_.Text(text.baseline.tokens)});
+      for (const RoundRecord& round : text.speculative.rounds) {
+        drafted += round.drafted;
+        accepted += round.accepted;
+      }
     }
-    std::vector<GuardResult> guards = {
-        CheckDecoded(failures), CheckLossless(outputs, [&](Token token) { return lab_.TokenText(token); }),
-        CheckBackend(EvidenceOf(column), OtherBackends(record)), CheckRepetition(baselines)};
-    if (!figures.has_value()) return guards;
-    guards.push_back(CheckPlausible({.speedup = figures->speedup,
-                                     .interval = figures->speedup_interval,
-                                     .tokens_per_round = figures->tokens_per_round,
-                                     .verify_cost = figures->verify_cost_per_round,
-                                     .cost_spread = figures->cost_spread}));
-    guards.push_back(CheckSpread({figures->speedup, figures->speedup_interval, figures->repeat_cv}));
-    const std::vector<Conditions> conditions = ConditionsOf(column.texts);
-    guards.push_back(CheckSteady({RelativeRates(column.texts), conditions, result_.subject.threads}));
-    guards.push_back(CheckMemory(conditions));
-    if (result_.subject.draft.has_value() && figures->speed_ratio.has_value()) {
+    return {CheckDecoded(failures), CheckLossless(outputs, [&](Token token) { return lab_.TokenText(token); }),
+            CheckExercised(drafted, accepted), CheckBackend(EvidenceOf(column), OtherBackends(record)),
+            CheckRepetition(baselines)};
+  }
+
+  // Of how long it took.
+  std::vector<GuardResult> TimeGuards(const Column& column, const SpeculationFigures& figures, const CostCurve& costs,
+                                      const std::optional<NoiseFloor>& floor) const {
+    const MachineBias machine{column.name(), PromptEstimate(MachineLogs(column.texts))};
+    // Prompts differ in earnest; what the same prompt gives twice does not.
+    std::vector<NamedEstimate> spreads = {
+        {"the speed-up from a prompt's first repetition to its last", PromptEstimate(RepetitionLogs(column.texts))}};
+    if (floor.has_value()) spreads.push_back({"the placebo", floor->ratio});
+    std::vector<GuardResult> guards = {CheckBooks({figures.decode_seconds, figures.parts_seconds, costs.baseline_step}),
+                                       CheckUnits(figures.speedup.units(), "prompt"), CheckSpread(spreads),
+                                       CheckSteady(std::span(&machine, 1)),
+                                       CheckMemory(ConditionsOf(column.texts), SecondsOf(column.texts))};
+    if (floor.has_value()) guards.push_back(CheckPlacebo(std::span(&*floor, 1)));
+    if (result_.subject.draft.has_value() && figures.speed_ratio.has_value()) {
       guards.push_back(CheckDraftCost({.draft_bytes = result_.subject.draft->tensor_bytes,
                                        .target_bytes = result_.subject.target.tensor_bytes,
-                                       .speed_ratio = *figures->speed_ratio}));
+                                       .speed_ratio = *figures.speed_ratio}));
     }
     return guards;
   }
 
-  static SpeedupVerdict Verdict(const SpeculationCell& cell) {
-    for (const GuardResult& guard : cell.guards) {
-      if (guard.tripped) return {SpeedupOutcome::kUndecided, fmt::format("no verdict: {}", guard.name)};
+  // The verdicts on the set's valid cells, and its sentence.
+  void JudgeSet(const PromptSet& set, std::span<RunRecord> runs, const std::optional<NoiseFloor>& floor) {
+    const std::string subject =
+        fmt::format("{} with {} on {}", result_.subject.target.file, result_.subject.draft_name, set.name);
+    std::vector<LengthSpeedup> lengths;
+    std::string invalid;
+    for (size_t i = 0; i < runs.size(); ++i) {
+      const Column& column = columns_[i];
+      if (runs[i].valid()) {
+        lengths.push_back({column.setting->name, SpeedupLogs(column.texts)});
+        continue;
+      }
+      const std::string reason = "no verdict: " + FirstTripped(runs[i]);
+      runs[i].verdicts.push_back({"speedup", column.name(), "invalid", reason});
+      invalid += fmt::format(" {} is invalid ({}).", column.name(), FirstTripped(runs[i]));
     }
-    return JudgeSpeedup(cell.figures->speedup, cell.figures->speedup_interval);
+    if (lengths.empty()) {
+      result_.sentences.push_back(subject + ": no valid measurement.");
+      return;
+    }
+    // Where the placebo is too short to tell, so are the texts, and they say so themselves.
+    const double share = floor.has_value() && floor->ratio.enough() ? floor->floor() : 0.0;
+    const SpeedupJudgement judgement = JudgeSpeedups(subject, lengths, share);
+    size_t next = 0;
+    for (RunRecord& run : runs) {
+      if (!run.valid()) continue;
+      run.verdicts.push_back(judgement.verdicts[next++]);
+      if (!judgement.best.name.empty()) run.verdicts.push_back(judgement.best);
+    }
+    result_.sentences.push_back(judgement.sentence + invalid);
   }
 
   RunRecord NewRecord(const PromptSet& set, const Column& column) const {
     const PairSubject& subject = result_.subject;
     RunRecord record;
     record.kind = kKind;
-    record.test = fmt::format("{} k={} {}", subject.draft_name, column.setting->name, set.name);
+    record.test = column.setting != nullptr
+                      ? fmt::format("{} k={} {}", subject.draft_name, column.setting->name, set.name)
+                      : fmt::format("{}{} {}", kPlaceboPrefix, subject.draft_name, set.name);
     record.started_unix_ms = started_unix_ms_;
     record.environment = environment_;
     record.model = subject.target;
@@ -339,20 +411,20 @@ class PairRun {
                        {"backend_description", subject.backend_description},
                        {"threads", std::to_string(subject.threads)},
                        {"draft", subject.draft_name},
-                       {"k", column.setting->name},
+                       {"k", column.setting != nullptr ? column.setting->name : "none"},
                        {"prompt_set", set.name},
                        {"prompts", PromptHash(set)},
                        {"tokens", std::to_string(settings_.tokens)},
                        {"repetitions", std::to_string(settings_.repetitions)},
                        {"draft_p_min", fmt::format("{}", settings_.draft_p_min)},
-                       {"seed", std::to_string(settings_.seed)},
+                       {"placebo", settings_.placebo ? "measured" : "none"},
                        {kLogitHashes, fmt::format("{}", fmt::join(subject.logit_hashes, " "))}};
     const auto prompts = static_cast<int>(set.prompts.size());
     for (const PairedText& text : column.texts) {
       if (!text.timed()) continue;
       record.samples.push_back({.round = text.repetition * prompts + static_cast<int>(text.prompt),
                                 .order = text.order,
-                                .tokens = static_cast<int64_t>(text.speculative.tokens.size()) - 1,
+                                .tokens = text.speculative.decoded(),
                                 .seconds = text.speculative.decode_seconds,
                                 .conditions = text.speculative.conditions});
     }
@@ -361,8 +433,8 @@ class PairRun {
 
   BackendEvidence EvidenceOf(const Column& column) const {
     return {.backend = result_.subject.backend,
-            .drafted = RoundSeries(kDrafted, column.texts, 1, DraftedOf).values,
-            .accepted = RoundSeries(kAccepted, column.texts, 1, AcceptedOf).values,
+            .drafted = RoundSeries(kDrafted, column.texts, &RoundRecord::drafted).values,
+            .accepted = RoundSeries(kAccepted, column.texts, &RoundRecord::accepted).values,
             .logit_hashes = result_.subject.logit_hashes};
   }
 
@@ -396,19 +468,28 @@ class PairRun {
   const SpeculationSettings& settings_;
   const SpeculationWatch& watch_;
   Environment environment_;
-  std::vector<StoredRun> earlier_;
-  size_t total_ = 0, done_ = 0;  // turns
+  std::vector<StoredRun> earlier_;  // on this target
+  size_t total_ = 0, done_ = 0;     // turns
+  int longest_ = 0;                 // draft
   PairResult result_;
   // Of the prompt set at hand.
   int64_t started_unix_ms_ = 0;
-  std::vector<Column> columns_;
+  std::vector<Column> columns_;  // by length; the placebo last
   std::vector<CostSample> cost_samples_;
 };
 
 }  // namespace
 
-bool SpeculationCell::valid() const {
-  return std::none_of(guards.begin(), guards.end(), [](const GuardResult& guard) { return guard.tripped; });
+std::string SettingOf(const RunRecord& run, std::string_view name) {
+  for (const auto& [key, value] : run.settings) {
+    if (key == name) return value;
+  }
+  return "";
+}
+
+const Verdict* FindVerdict(const RunRecord& run, std::string_view name) {
+  const auto found = std::ranges::find(run.verdicts, name, &Verdict::name);
+  return found != run.verdicts.end() ? &*found : nullptr;
 }
 
 PairResult MeasurePair(Store& store, SpeculationLab& lab, std::span<const PromptSet> prompt_sets,

@@ -1,18 +1,18 @@
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "decode/speculate.h"
+#include "judge/comparison.h"
+#include "judge/speculation_figures.h"
 #include "record/record.h"
 #include "store/store.h"
-#include "study/guards.h"
-#include "study/speculation_figures.h"
 #include "study/speculation_prompts.h"
-#include "study/verdict.h"
 
 namespace assay {
 
@@ -30,7 +30,7 @@ struct SpeculationSettings {
   int tokens = 200;  // generated for each prompt, at most
   int repetitions = 3;
   double draft_p_min = 0.0;
-  uint64_t seed = 1;  // of the resampling
+  bool placebo = true;  // the target alone is taken a second time in each turn
 };
 
 // Who computes.
@@ -56,29 +56,29 @@ class SpeculationLab {
   virtual TimedText Baseline(const Prompt& prompt) = 0;
   virtual TimedText Speculate(const Prompt& prompt, const SpeculationOptions& options) = 0;
 
-  // Holds this prompt and its text for the two that follow.
+  // Holds this prompt and its text for the three that follow.
   virtual void PrepareCosts(const Prompt& prompt, std::span<const Token> text) = 0;
-  // The target decodes so many tokens at once, and drops them again.
-  virtual double VerifySeconds(int tokens) = 0;
-  // The draft model decodes one token, and drops it again; nothing where there is no model.
+  // A step of the target alone, and of the draft model alone (nothing where there is none): the mean of several in a
+  // row, as plain decoding takes them.
+  virtual double PlainSeconds() = 0;
   virtual std::optional<double> DraftSeconds() = 0;
+  // The target's side of a round with so many guesses.
+  virtual double RoundSeconds(int guesses) = 0;
 };
 
-struct SpeculationCell {
-  std::string k, prompt_set;
-  std::optional<SpeculationFigures> figures;
-  bool identical = false;
-  std::vector<GuardResult> guards;
-  SpeedupVerdict verdict;
-
-  bool valid() const;
-};
-
+// What a pair measured and what is said of it: runs of kind "speculation", as they are stored.
 struct PairResult {
   PairSubject subject;
-  std::vector<SpeculationCell> cells;  // by prompt set, then by length
-  std::string verdict;                 // one sentence
+  std::vector<RunRecord> runs;         // one for each cell: by prompt set, then by length
+  std::vector<RunRecord> placebos;     // one for each prompt set, where wanted
+  std::vector<NoiseFloor> floors;      // of them; a floor's test is the prompt set
+  std::vector<std::string> sentences;  // one for each prompt set
 };
+
+// What a run says of itself; empty when it does not.
+std::string SettingOf(const RunRecord& run, std::string_view name);
+// The verdict of that name, or null.
+const Verdict* FindVerdict(const RunRecord& run, std::string_view name);
 
 // Called before each step with the share of the pair that is done.
 using SpeculationWatch = std::function<void(const std::string& step, double share)>;

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/thread_pool.h"
 #include "forge/quantize.h"
 #include "measure/environment.h"
 #include "text/same_tokenizer.h"
@@ -25,19 +26,43 @@ std::string LogitHash(Session& session, std::span<const Token> tokens) {
   return fmt::format("{:016x}", hash.value());
 }
 
-// Appends tokens at the session's end and drops them again.
-double TimeTokens(Session& session, std::span<const Token> tokens, Logits wanted) {
-  const int before = session.position();
-  const Stopwatch watch;
-  session.Forward(tokens, wanted);
-  session.Truncate(before);
-  return watch.Seconds();
+// Steps in a row, so that each finds the caches as the one before left them. The first one finds them as another
+// session did, and does not count.
+constexpr int kPlainSteps = 8;
+
+RoundRecord RecordOf(const SpeculationRound& round) {
+  return {.drafted = round.drafted,
+          .accepted = round.accepted,
+          .draft_seconds = round.draft_seconds,
+          .verify_seconds = round.verify_seconds,
+          .settle_seconds = round.settle_seconds,
+          .sample_seconds = round.sample_seconds,
+          .other_seconds = round.other_seconds};
 }
 
 void HoldText(Session& session, std::span<const Token> text) {
   session.Truncate(0);
   session.Forward(text, Logits::kNone);
   session.Settle();
+}
+
+// A round at the session's end, as decoding takes it. Holds `text` anew where the context has no room for it.
+double RoundSecondsOf(Session& session, std::span<const Token> text, const Draft& draft) {
+  if (session.position() + static_cast<int>(draft.tokens.size()) + 1 > session.context()) HoldText(session, text);
+  Rng rng(0);
+  SpeculationRound round;
+  Stopwatch watch;
+  VerifyRound(session, text.back(), draft, {}, rng, watch, round);
+  return round.TargetSeconds();
+}
+
+double PlainSecondsOf(Session& session, std::span<const Token> text) {
+  double seconds = 0.0;
+  for (int step = 0; step <= kPlainSteps; ++step) {
+    const double taken = RoundSecondsOf(session, text, {});
+    if (step > 0) seconds += taken;
+  }
+  return seconds / kPlainSteps;
 }
 
 }  // namespace
@@ -74,8 +99,7 @@ EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, LoadedModel* dra
   speculating_ = std::make_unique<Session>(
       target.engine, SessionOptions{.context = context, .cache = options.cache, .rollback = rollback});
   if (draft != nullptr) {
-    draft_alone_ = std::make_unique<Session>(draft->engine,
-                                             SessionOptions{.context = context, .cache = options.cache, .rollback = 1});
+    draft_alone_ = std::make_unique<Session>(draft->engine, SessionOptions{.context = context, .cache = options.cache});
     drafter_ = MakeModelDrafter(draft->engine, {.context = context,
                                                 .cache = options.cache,
                                                 .max_draft = options.max_draft,
@@ -83,6 +107,7 @@ EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, LoadedModel* dra
   } else {
     drafter_ = MakeNgramDrafter();
   }
+  work_ = std::make_unique<FixedWork>(options.threads > 0 ? options.threads : HardwareThreads());
   WarmUp(prompt_sets.front().prompts.front());
 }
 
@@ -124,8 +149,8 @@ void EngineSpeculationLab::WarmUp(const Prompt& prompt) {
   subject_.logit_hashes.push_back(LogitHash(*plain_, tokens));
   if (draft_alone_ != nullptr) subject_.logit_hashes.push_back(LogitHash(*draft_alone_, tokens));
   PrepareCosts(prompt, {});
-  VerifySeconds(options_.max_draft + 1);
-  VerifySeconds(1);
+  RoundSeconds(options_.max_draft);
+  PlainSeconds();
   DraftSeconds();
 }
 
@@ -139,51 +164,61 @@ std::string EngineSpeculationLab::Text(std::span<const Token> tokens) const {
 
 TimedText EngineSpeculationLab::Baseline(const Prompt& prompt) {
   plain_->Truncate(0);
+  const double work = work_->Seconds();
   const ConditionsWatch watch;
   const Generation generation =
       Generate(*plain_, Encode(prompt), {.max_tokens = options_.tokens}, *target_.model->tokenizer, nullptr);
-  return {.tokens = generation.tokens,
-          .prompt_seconds = generation.prompt_seconds,
-          .decode_seconds = generation.decode_seconds,
-          .rounds = {},
-          .conditions = watch.Finish()};
+  TimedText text{.tokens = generation.tokens,
+                 .prompt_seconds = generation.prompt_seconds,
+                 .decode_seconds = generation.decode_seconds,
+                 .rounds = {},
+                 .conditions = watch.Finish()};
+  text.conditions.work_seconds = work;
+  return text;
 }
 
 TimedText EngineSpeculationLab::Speculate(const Prompt& prompt, const SpeculationOptions& options) {
   speculating_->Truncate(0);
-  TimedText text;
+  std::vector<SpeculationRound> rounds;
+  const double work = work_->Seconds();
   const ConditionsWatch watch;
   const Generation generation =
       GenerateSpeculatively(*speculating_, *drafter_, Encode(prompt), {.max_tokens = options_.tokens}, options,
-                            *target_.model->tokenizer, nullptr, text.rounds);
-  text.conditions = watch.Finish();
-  text.tokens = generation.tokens;
-  text.prompt_seconds = generation.prompt_seconds;
-  text.decode_seconds = generation.decode_seconds;
+                            *target_.model->tokenizer, nullptr, rounds);
+  TimedText text{.tokens = generation.tokens,
+                 .prompt_seconds = generation.prompt_seconds,
+                 .decode_seconds = generation.decode_seconds,
+                 .rounds = {},
+                 .conditions = watch.Finish()};
+  text.conditions.work_seconds = work;
+  for (const SpeculationRound& round : rounds) text.rounds.push_back(RecordOf(round));
   return text;
 }
 
 void EngineSpeculationLab::PrepareCosts(const Prompt& prompt, std::span<const Token> text) {
-  std::vector<Token> tokens = Encode(prompt);
-  tokens.insert(tokens.end(), text.begin(), text.end());
+  held_ = Encode(prompt);
+  held_.insert(held_.end(), text.begin(), text.end());
   const int room = speculating_->context() - options_.max_draft - 1;
-  tokens.resize(std::min(tokens.size(), static_cast<size_t>(std::max(room, 1))));
-  HoldText(*speculating_, tokens);
-  if (draft_alone_ != nullptr) HoldText(*draft_alone_, tokens);
+  held_.resize(std::min(held_.size(), static_cast<size_t>(std::max(room, 1))));
+  HoldText(*plain_, held_);
+  HoldText(*speculating_, held_);
+  if (draft_alone_ != nullptr) HoldText(*draft_alone_, held_);
 }
 
-double EngineSpeculationLab::VerifySeconds(int tokens) {
-  // Once more the last tokens of the text, not one token many times: experts and caches see a text.
-  const std::span<const Token> held = speculating_->tokens();
-  std::vector<Token> batch;
-  for (size_t i = 0; i < static_cast<size_t>(tokens); ++i) batch.push_back(held[held.size() - 1 - i % held.size()]);
-  return TimeTokens(*speculating_, batch, Logits::kAll);
-}
+double EngineSpeculationLab::PlainSeconds() { return PlainSecondsOf(*plain_, held_); }
 
 std::optional<double> EngineSpeculationLab::DraftSeconds() {
   if (draft_alone_ == nullptr) return std::nullopt;
-  const Token token = draft_alone_->tokens().back();
-  return TimeTokens(*draft_alone_, std::span(&token, 1), Logits::kLast);
+  return PlainSecondsOf(*draft_alone_, held_);
+}
+
+double EngineSpeculationLab::RoundSeconds(int guesses) {
+  // Once more the last tokens of the text, not one token many times: experts and caches see a text.
+  Draft draft;
+  for (size_t i = 0; i < static_cast<size_t>(guesses); ++i) {
+    draft.tokens.push_back(held_[held_.size() - 1 - (i + 1) % held_.size()]);
+  }
+  return RoundSecondsOf(*speculating_, held_, draft);
 }
 
 }  // namespace assay

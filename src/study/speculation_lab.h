@@ -5,6 +5,7 @@
 #include <string>
 
 #include "backend/backend.h"
+#include "backend/cpu/probes.h"
 #include "decode/drafter.h"
 #include "engine/loaded_model.h"
 #include "model/model_spec.h"
@@ -41,8 +42,9 @@ class EngineSpeculationLab : public SpeculationLab {
   TimedText Baseline(const Prompt& prompt) override;
   TimedText Speculate(const Prompt& prompt, const SpeculationOptions& options) override;
   void PrepareCosts(const Prompt& prompt, std::span<const Token> text) override;
-  double VerifySeconds(int tokens) override;
+  double PlainSeconds() override;
   std::optional<double> DraftSeconds() override;
+  double RoundSeconds(int guesses) override;
 
  private:
   std::vector<Token> Encode(const Prompt& prompt) const;
@@ -57,6 +59,8 @@ class EngineSpeculationLab : public SpeculationLab {
   std::unique_ptr<Session> speculating_;
   std::unique_ptr<Session> draft_alone_;  // null without a draft model
   std::unique_ptr<Drafter> drafter_;
+  std::unique_ptr<FixedWork> work_;  // beside each text: how fast the machine is then
+  std::vector<Token> held_;          // what the sessions hold for the costs
 };
 
 }  // namespace assay

@@ -15,6 +15,7 @@
 #include "cli/cache_option.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/measuring.h"
 #include "cli/progress.h"
 #include "measure/environment.h"
 #include "render/speculation_output.h"
@@ -176,7 +177,6 @@ int Report(const Options& options, const SpeculationStudy& study) {
 
 int Run(Options& options) {
   options.settings.lengths = ParseLengths(options.lengths);
-  options.settings.seed = options.common.seed;
   const std::vector<PromptSet> sets = ReadPrompts(options);
   const std::unique_ptr<Backend> backend = MakeBackend(options.common.backend, options.common.threads);
   LoadedModel target(options.target, *backend);
@@ -223,6 +223,7 @@ CommandAction AddSpeculate(CLI::App& app) {
       ->capture_default_str()
       ->type_name("P");
   app.add_option("--db", options->database, "database that keeps every run")->capture_default_str()->type_name("FILE");
+  AddPlaceboOption(app, options->settings.placebo);
   AddCacheOption(app, options->cache);
   AddCommonOptions(app, options->common, kThreads | kBackend | kSeed | kJson);
   return [options] { return Run(*options); };

@@ -1,10 +1,13 @@
-#include "study/guards.h"
+#include "judge/speculation_guards.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <limits>
+#include <utility>
+
+#include "base/rng.h"
+#include "judge/testing/worlds.h"
 
 namespace assay {
 namespace {
@@ -12,7 +15,7 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-std::string Show(Token token) { return std::string(1, static_cast<char>('a' + token)); }
+std::string Show(int32_t token) { return std::string(1, static_cast<char>('a' + token)); }
 
 TEST(LosslessGuardTest, TheFirstDifferenceIsShown) {
   const std::vector<OutputPair> outputs = {{"one", {1, 2, 3}, {1, 2, 3}}, {"two", {1, 2, 3}, {1, 4, 3}}};
@@ -39,25 +42,55 @@ TEST(DecodedGuardTest, AFailureIsKeptAsEvidence) {
   EXPECT_FALSE(CheckDecoded({}).tripped);
 }
 
-// The published table of study-audit.md in small: hardly a guess taken, verifying 5 tokens at 1.8 steps, and yet +25%.
-TEST(PlausibleGuardTest, ASpeedupBeyondWhatTheCostsAllowIsRefused) {
-  SpeedupEvidence evidence{
-      .speedup = 1.25, .interval = {1.2, 1.3}, .tokens_per_round = 1.13, .verify_cost = 1.8, .cost_spread = 0.02};
-  const GuardResult guard = CheckPlausible(evidence);
-  EXPECT_TRUE(guard.tripped);
-  EXPECT_THAT(guard.evidence, AllOf(HasSubstr("1.250"), HasSubstr("1.13 tokens a round"), HasSubstr("0.628")));
-  evidence.tokens_per_round = 2.4;
-  EXPECT_FALSE(CheckPlausible(evidence).tripped);
+TEST(ExercisedGuardTest, EqualTextsShowNothingWithoutAGuessTakenAndOneRefused) {
+  EXPECT_FALSE(CheckExercised(12, 7).warning);
+  for (const auto& [drafted, accepted] : {std::pair(0, 0), std::pair(12, 0), std::pair(12, 12)}) {
+    const GuardResult guard = CheckExercised(drafted, accepted);
+    EXPECT_TRUE(guard.warning) << guard.evidence;
+    EXPECT_FALSE(guard.tripped);
+  }
 }
 
-TEST(PlausibleGuardTest, SpreadWidensTheMarginAndNoNumberIsRefused) {
-  SpeedupEvidence evidence{
-      .speedup = 1.3, .interval = {1.25, 1.35}, .tokens_per_round = 2.0, .verify_cost = 2.0, .cost_spread = 0.0};
-  EXPECT_TRUE(CheckPlausible(evidence).tripped);
-  evidence.cost_spread = 0.1;
-  EXPECT_FALSE(CheckPlausible(evidence).tripped);
-  evidence.tokens_per_round = std::nan("");
-  EXPECT_TRUE(CheckPlausible(evidence).tripped);
+// Logarithms of a ratio, one for each of 8 prompts, scattered by 2%.
+Estimate Ratios(double value) {
+  std::vector<double> logs;
+  Rng rng(5);
+  for (int i = 0; i < 8; ++i) logs.push_back(std::log(value) + 0.02 * rng.Normal());
+  return {logs, "prompt", Order::kExchangeable, Scale::kRatio};
+}
+
+TEST(BooksGuardTest, PartsThatDoNotSumUpAreRefused) {
+  EXPECT_FALSE(CheckBooks({10.0, 9.9, Ratios(1.0)}).tripped);
+  const GuardResult missing = CheckBooks({10.0, 9.7, Ratios(1.0)});
+  EXPECT_TRUE(missing.tripped);
+  EXPECT_THAT(missing.evidence, HasSubstr("leave +3.00% of their time unaccounted"));
+  EXPECT_TRUE(CheckBooks({10.0, 10.3, Ratios(1.0)}).tripped) << "parts of more than was taken";
+  EXPECT_TRUE(CheckBooks({10.0, std::nan(""), Ratios(1.0)}).tripped);
+}
+
+// The flaw of study-audit.md: the target alone was timed by another program, and every draft seemed to gain.
+TEST(BooksGuardTest, ABaselineOfAnotherHarnessIsRefused) {
+  const GuardResult slow = CheckBooks({10.0, 10.0, Ratios(1.10)});
+  EXPECT_TRUE(slow.tripped);
+  EXPECT_THAT(slow.evidence, HasSubstr("of its own step a token"));
+  EXPECT_TRUE(CheckBooks({10.0, 10.0, Ratios(0.9)}).tripped) << "and a faster one";
+}
+
+TEST(BooksGuardTest, AnHonestNoisyRunIsRefusedOnceInAHundredAtMost) {
+  // Steps that scatter by 5% between prompts, with a difference of 1% that is there and tolerated.
+  const Rate rate = RateOf(4000, 11, [](Rng& rng) {
+    std::vector<double> logs;
+    for (int i = 0; i < 8; ++i) logs.push_back(0.01 + 0.05 * rng.Normal());
+    return CheckBooks({10.0, 10.0, {logs, "prompt", Order::kExchangeable, Scale::kRatio}}).tripped;
+  });
+  EXPECT_LE(rate.value(), rate.limit(0.01));
+}
+
+TEST(BooksGuardTest, OfThreePromptsOnlyThePartsAreJudged) {
+  const std::vector<double> logs(3, std::log(1.5));
+  const GuardResult guard = CheckBooks({10.0, 10.0, {logs, "prompt", Order::kExchangeable, Scale::kRatio}});
+  EXPECT_FALSE(guard.tripped);
+  EXPECT_THAT(guard.evidence, HasSubstr("too few prompts"));
 }
 
 std::string Repeat(const std::string& text, int times) {
@@ -113,8 +146,14 @@ TEST(BackendGuardTest, ADraftAloneThatFellBackIsSeen) {
   EXPECT_TRUE(CheckBackend(run, std::vector{Evidence("ref", {4, 0, 2}, {"t2", "d1"})}).tripped);
 }
 
-TEST(BackendGuardTest, WithoutLogitsTheRoundsAloneDecide) {
-  EXPECT_TRUE(CheckBackend(Evidence("cpu", {1, 2}, {}), std::vector{Evidence("ref", {1, 2}, {"x"})}).tripped);
+TEST(BackendGuardTest, EqualRoundsWithoutLogitsCannotBeJudged) {
+  for (const BackendEvidence& run : {Evidence("cpu", {1, 2}, {}), Evidence("cpu", {1, 2}, {"x", "y"})}) {
+    const GuardResult guard = CheckBackend(run, std::vector{Evidence("other", {1, 2}, {"x"})});
+    EXPECT_FALSE(guard.tripped) << "two honest engines have equal greedy rounds";
+    EXPECT_TRUE(guard.warning);
+    EXPECT_THAT(guard.evidence, HasSubstr("cannot be judged"));
+  }
+  EXPECT_FALSE(CheckBackend(Evidence("cpu", {1, 2}, {}), std::vector{Evidence("other", {1, 0}, {})}).warning);
 }
 
 TEST(BackendGuardTest, OtherBitsOrOtherRoundsOrTheSameBackendAreFine) {
@@ -127,66 +166,6 @@ TEST(BackendGuardTest, OtherBitsOrOtherRoundsOrTheSameBackendAreFine) {
   const GuardResult guard = CheckBackend(run, others);
   EXPECT_FALSE(guard.tripped) << guard.evidence;
   EXPECT_THAT(guard.evidence, HasSubstr("2 runs of other backends; 1 with the same rounds"));
-}
-
-TEST(SpreadGuardTest, AWideIntervalAroundOneSupportsNothing) {
-  EXPECT_TRUE(CheckSpread({1.1, {0.7, 1.5}, std::nullopt}).tripped);
-  EXPECT_TRUE(CheckSpread({1.1, {0.0, std::numeric_limits<double>::infinity()}, std::nullopt}).tripped);
-  EXPECT_FALSE(CheckSpread({1.01, {0.95, 1.07}, std::nullopt}).tripped) << "narrow: shown to be about equal";
-  EXPECT_FALSE(CheckSpread({1.9, {1.4, 2.4}, 0.05}).tripped) << "wide, and yet a gain";
-}
-
-TEST(SpreadGuardTest, RepetitionsThatScatterAreNoise) {
-  const GuardResult guard = CheckSpread({1.9, {1.4, 2.4}, 0.4});
-  EXPECT_TRUE(guard.tripped);
-  EXPECT_THAT(guard.evidence, HasSubstr("scatter by 40.0%"));
-}
-
-std::vector<Conditions> Steady(size_t count) {
-  return std::vector<Conditions>(count, Conditions{.load_average = 2.0, .cpu_mhz = 3000.0});
-}
-
-TEST(SteadyGuardTest, ASteadyRunPassesAndEachDriftIsSeen) {
-  const std::vector<double> even(9, 1.0);
-  EXPECT_FALSE(CheckSteady({even, Steady(9), 2}).tripped);
-
-  std::vector<double> slower = even;
-  for (size_t i = 6; i < 9; ++i) slower[i] = 0.8;
-  const GuardResult rate = CheckSteady({slower, Steady(9), 2});
-  EXPECT_TRUE(rate.tripped);
-  EXPECT_THAT(rate.evidence, HasSubstr("-20.0%"));
-
-  std::vector<Conditions> throttled = Steady(9);
-  for (size_t i = 6; i < 9; ++i) throttled[i].cpu_mhz = 2400.0;
-  EXPECT_TRUE(CheckSteady({even, throttled, 2}).tripped);
-
-  std::vector<Conditions> loaded = Steady(9);
-  for (size_t i = 6; i < 9; ++i) loaded[i].load_average = 5.0;
-  const GuardResult load = CheckSteady({even, loaded, 2});
-  EXPECT_TRUE(load.tripped);
-  EXPECT_THAT(load.evidence, HasSubstr("load of other programs by +3.0"));
-}
-
-TEST(SteadyGuardTest, TheRunsOwnLoadIsNoDrift) {
-  std::vector<Conditions> waking = Steady(9);
-  for (size_t i = 0; i < 9; ++i) waking[i].load_average = 0.2 * static_cast<double>(i);
-  EXPECT_FALSE(CheckSteady({{}, waking, 2}).tripped);
-}
-
-TEST(SteadyGuardTest, WhatTheMachineDoesNotTellIsNotJudged) {
-  const GuardResult guard = CheckSteady({{}, std::vector<Conditions>(9), 2});
-  EXPECT_FALSE(guard.tripped);
-  EXPECT_THAT(guard.evidence, HasSubstr("too few samples"));
-}
-
-TEST(MemoryGuardTest, PagesFromTheDiskInvalidate) {
-  std::vector<Conditions> conditions = Steady(4);
-  conditions[1].major_faults = 3;
-  EXPECT_FALSE(CheckMemory(conditions).tripped);
-  conditions[2].major_faults = 5000;
-  const GuardResult guard = CheckMemory(conditions);
-  EXPECT_TRUE(guard.tripped);
-  EXPECT_THAT(guard.evidence, HasSubstr("5003 pages"));
 }
 
 TEST(DraftCostGuardTest, ALargerOrSlowerDraftWarnsWithTheRatio) {
