@@ -107,8 +107,8 @@ TEST(CompareCommandTest, RoundsAreInterleaved) {
 
 TEST(CompareCommandTest, AModelAgainstItselfIsNotToldApart) {
   std::vector<std::string> arguments = Compare(Mixed(), Mixed());
-  arguments.insert(arguments.end(), {"--no-placebo"});
-  arguments[12] = "1";
+  arguments.back() = "1";  // rounds
+  arguments.emplace_back("--no-placebo");
   const Outcome outcome = RunAssay(arguments);
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("A, the base"));
