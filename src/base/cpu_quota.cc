@@ -3,22 +3,15 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <limits>
 #include <string>
+
+#include "base/file.h"
 
 namespace assay {
 namespace {
 
 constexpr double kNoLimit = std::numeric_limits<double>::infinity();
-
-// The first line of a small file; empty where there is none.
-std::string FirstLine(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
 
 // Takes the text up to the separator off the front.
 std::string_view TakeField(std::string_view& text, char separator) {
@@ -29,9 +22,9 @@ std::string_view TakeField(std::string_view& text, char separator) {
 }
 
 double QuotaOfGroup(const std::filesystem::path& group) {
-  const std::string quota = FirstLine(group / "cpu.cfs_quota_us");
-  if (!quota.empty()) return ParseQuota(quota + " " + FirstLine(group / "cpu.cfs_period_us"));
-  return ParseQuota(FirstLine(group / "cpu.max"));
+  const std::string quota = FirstLine(group / "cpu.cfs_quota_us").value_or("");
+  if (!quota.empty()) return ParseQuota(quota + " " + FirstLine(group / "cpu.cfs_period_us").value_or(""));
+  return ParseQuota(FirstLine(group / "cpu.max").value_or(""));
 }
 
 // Of a group below `mount` and all around it. In a container the path may be the host's, which is not there: the groups

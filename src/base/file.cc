@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fstream>
 #include <system_error>
 #include <utility>
 
@@ -182,6 +183,13 @@ std::string ReadFile(const std::filesystem::path& path) {
   const InputFile file(path);
   file.RequireRegular(path);
   return ReadToEnd(file.fd(), file.size(), path);
+}
+
+std::optional<std::string> FirstLine(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  if (!std::getline(file, line)) return std::nullopt;
+  return line;
 }
 
 MappedFile::MappedFile(const std::filesystem::path& path) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +18,9 @@ namespace assay {
 
 // The whole of a regular file as bytes.
 std::string ReadFile(const std::filesystem::path& path);
+
+// The first line of a small file, such as those of /sys; nothing where it cannot be read.
+std::optional<std::string> FirstLine(const std::filesystem::path& path);
 
 // A read-only memory map of a whole regular file; an empty file maps to an empty span. A file that is shortened while
 // it is mapped ends the process with one line (last_will.h).

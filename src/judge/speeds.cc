@@ -68,18 +68,25 @@ std::vector<GuardResult> CheckSpeeds(std::span<const RunRecord> runs) {
   return guards;
 }
 
-std::vector<Compared> CompareSpeeds(std::span<const RunRecord> runs) {
-  const std::vector<NoiseFloor> floors = NoiseFloors(runs);
-  std::vector<Compared> family;
+std::vector<SpeedPair> SpeedPairs(std::span<const RunRecord> runs) {
+  std::vector<SpeedPair> pairs;
   for (const RunRecord& run : runs) {
-    if (IsPlacebo(run) || IsBase(runs, run)) continue;
-    Compared compared{.name = run.test, .estimate = SpeedRatio(run.samples, BaseOf(runs, run.test).samples)};
+    if (IsPlacebo(run)) continue;
+    const RunRecord& base = BaseOf(runs, run.test);
+    if (&base != &run) pairs.push_back({&run, &base});
+  }
+  return pairs;
+}
+
+std::vector<Compared> CompareSpeeds(std::span<const SpeedPair> pairs, std::span<const NoiseFloor> floors) {
+  std::vector<Compared> family;
+  for (const auto& [run, base] : pairs) {
+    Compared compared{.name = run->test, .estimate = SpeedRatio(run->samples, base->samples)};
     for (const NoiseFloor& floor : floors) {
-      if (floor.test == run.test) compared.floor = floor.floor();
+      if (floor.test == run->test) compared.floor = floor.floor();
     }
     family.push_back(std::move(compared));
   }
-  JudgeTogether(family);
   return family;
 }
 

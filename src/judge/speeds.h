@@ -29,7 +29,14 @@ std::vector<NoiseFloor> NoiseFloors(std::span<const RunRecord> runs);
 // units, steady, memory, spread and, where there is a placebo, placebo.
 std::vector<GuardResult> CheckSpeeds(std::span<const RunRecord> runs);
 
-// Each run that is neither base nor placebo against its base, all judged together.
-std::vector<Compared> CompareSpeeds(std::span<const RunRecord> runs);
+// A run that is neither base nor placebo, and the base of its test. Both are among the runs, which must outlive it.
+struct SpeedPair {
+  const RunRecord* run = nullptr;
+  const RunRecord* base = nullptr;
+};
+std::vector<SpeedPair> SpeedPairs(std::span<const RunRecord> runs);
+
+// Each pair's comparison with the floor of its test, ready to be judged with all that is said beside it.
+std::vector<Compared> CompareSpeeds(std::span<const SpeedPair> pairs, std::span<const NoiseFloor> floors);
 
 }  // namespace assay

@@ -11,19 +11,13 @@
 #include <string>
 
 #include "base/cpu_features.h"
+#include "base/file.h"
 #include "base/thread_pool.h"
 #include "base/version.h"
 #include "model/digest.h"
 
 namespace assay {
 namespace {
-
-std::optional<std::string> FirstLine(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  if (!std::getline(file, line)) return std::nullopt;
-  return line;
-}
 
 // Every value of a key of /proc/cpuinfo, one for each core.
 std::vector<std::string> CpuInfo(std::string_view key) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -153,6 +154,30 @@ inline const Metric* FindMetric(const RunRecord& record, std::string_view name) 
     if (metric.name == name) return &metric;
   }
   return nullptr;
+}
+
+// The verdict of that name, or null.
+inline const Verdict* FindVerdict(const RunRecord& record, std::string_view name) {
+  for (const Verdict& verdict : record.verdicts) {
+    if (verdict.name == name) return &verdict;
+  }
+  return nullptr;
+}
+
+// The values of the series of that name; none when there is no such series.
+inline std::span<const float> SeriesOf(const RunRecord& record, std::string_view name) {
+  for (const Series& series : record.series) {
+    if (series.name == name) return series.values;
+  }
+  return {};
+}
+
+// The setting of that name; empty when there is none.
+inline std::string SettingOf(const RunRecord& record, std::string_view name) {
+  for (const auto& [key, value] : record.settings) {
+    if (key == name) return value;
+  }
+  return "";
 }
 
 }  // namespace assay

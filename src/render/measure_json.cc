@@ -40,10 +40,8 @@ Json RatesJson(const RunRecord& run) {
 }
 
 Json SettingJson(const RunRecord& run, std::string_view name) {
-  for (const auto& [key, value] : run.settings) {
-    if (key == name) return Json(std::stoi(value));
-  }
-  return {};
+  const std::string value = SettingOf(run, name);
+  return value.empty() ? Json() : Json(std::stoi(value));
 }
 
 Json EndJson(double end) { return std::isfinite(end) ? Json(end) : Json(); }

@@ -24,11 +24,6 @@ std::string IntervalText(const RunRecord& run, std::string_view name) {
   return fmt::format("{:.2f} to {:.2f}", *metric->certainty->low, *metric->certainty->high);
 }
 
-std::span<const float> SeriesOf(const RunRecord& run, std::string_view name) {
-  const auto found = std::ranges::find(run.series, name, &Series::name);
-  return found != run.series.end() ? std::span<const float>(found->values) : std::span<const float>();
-}
-
 // What the parts of rounds cost; verify is empty where nothing was timed.
 RoundCosts CostsOf(const RunRecord& run) {
   const std::span<const float> verify = SeriesOf(run, "verify_cost");

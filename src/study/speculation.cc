@@ -480,18 +480,6 @@ class PairRun {
 
 }  // namespace
 
-std::string SettingOf(const RunRecord& run, std::string_view name) {
-  for (const auto& [key, value] : run.settings) {
-    if (key == name) return value;
-  }
-  return "";
-}
-
-const Verdict* FindVerdict(const RunRecord& run, std::string_view name) {
-  const auto found = std::ranges::find(run.verdicts, name, &Verdict::name);
-  return found != run.verdicts.end() ? &*found : nullptr;
-}
-
 PairResult MeasurePair(Store& store, SpeculationLab& lab, std::span<const PromptSet> prompt_sets,
                        const SpeculationSettings& settings, const SpeculationWatch& watch) {
   return PairRun(store, lab, prompt_sets, settings, watch).Measure();

@@ -75,11 +75,6 @@ struct PairResult {
   std::vector<std::string> sentences;  // one for each prompt set
 };
 
-// What a run says of itself; empty when it does not.
-std::string SettingOf(const RunRecord& run, std::string_view name);
-// The verdict of that name, or null.
-const Verdict* FindVerdict(const RunRecord& run, std::string_view name);
-
 // Called before each step with the share of the pair that is done.
 using SpeculationWatch = std::function<void(const std::string& step, double share)>;
 

@@ -164,27 +164,25 @@ std::string EngineSpeculationLab::Text(std::span<const Token> tokens) const {
 
 TimedText EngineSpeculationLab::Baseline(const Prompt& prompt) {
   plain_->Truncate(0);
-  const double work = work_->Seconds();
-  const ConditionsWatch watch;
-  const Generation generation =
-      Generate(*plain_, Encode(prompt), {.max_tokens = options_.tokens}, *target_.model->tokenizer, nullptr);
-  TimedText text{.tokens = generation.tokens,
-                 .prompt_seconds = generation.prompt_seconds,
-                 .decode_seconds = generation.decode_seconds,
-                 .rounds = {},
-                 .conditions = watch.Finish()};
-  text.conditions.work_seconds = work;
-  return text;
+  return Timed([&](std::vector<SpeculationRound>&) {
+    return Generate(*plain_, Encode(prompt), {.max_tokens = options_.tokens}, *target_.model->tokenizer, nullptr);
+  });
 }
 
 TimedText EngineSpeculationLab::Speculate(const Prompt& prompt, const SpeculationOptions& options) {
   speculating_->Truncate(0);
+  return Timed([&](std::vector<SpeculationRound>& rounds) {
+    return GenerateSpeculatively(*speculating_, *drafter_, Encode(prompt), {.max_tokens = options_.tokens}, options,
+                                 *target_.model->tokenizer, nullptr, rounds);
+  });
+}
+
+TimedText EngineSpeculationLab::Timed(
+    const std::function<Generation(std::vector<SpeculationRound>& rounds)>& generate) {
   std::vector<SpeculationRound> rounds;
   const double work = work_->Seconds();
   const ConditionsWatch watch;
-  const Generation generation =
-      GenerateSpeculatively(*speculating_, *drafter_, Encode(prompt), {.max_tokens = options_.tokens}, options,
-                            *target_.model->tokenizer, nullptr, rounds);
+  const Generation generation = generate(rounds);
   TimedText text{.tokens = generation.tokens,
                  .prompt_seconds = generation.prompt_seconds,
                  .decode_seconds = generation.decode_seconds,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -50,6 +51,8 @@ class EngineSpeculationLab : public SpeculationLab {
   std::vector<Token> Encode(const Prompt& prompt) const;
   int ContextFor(std::span<const PromptSet> prompt_sets) const;
   void WarmUp(const Prompt& prompt);
+  // Fixed work first, then what `generate` makes, with its conditions and the rounds that it fills in.
+  TimedText Timed(const std::function<Generation(std::vector<SpeculationRound>& rounds)>& generate);
 
   LoadedModel& target_;
   LoadedModel* draft_;

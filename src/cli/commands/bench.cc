@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,21 +45,8 @@ std::vector<ThroughputTest> Tests(const Options& options) {
   return tests;
 }
 
-// What is said of each model against the first.
-std::vector<std::string> Sentences(const SpeedRuns& speeds) {
-  std::vector<std::string> sentences;
-  if (std::any_of(speeds.guards.begin(), speeds.guards.end(), [](const GuardResult& g) { return g.tripped; })) {
-    return sentences;
-  }
-  const std::vector<Compared> family = CompareSpeeds(speeds.runs);
-  size_t next = 0;
-  for (const RunRecord& run : speeds.runs) {
-    if (IsPlacebo(run) || &BaseOf(speeds.runs, run.test) == &run) continue;
-    sentences.push_back(SpeedSentence(NameOf(run.model), NameOf(BaseOf(speeds.runs, run.test).model), family[next++]));
-  }
-  return sentences;
-}
-
+// What is said of each model against the first, kept as a run of its own. Speeds that a guard found invalid are not
+// spoken of.
 RunRecord JudgementOf(const SpeedRuns& speeds) {
   RunRecord judgement = speeds.probe;
   judgement.kind = "comparison";
@@ -68,16 +54,15 @@ RunRecord JudgementOf(const SpeedRuns& speeds) {
   judgement.metrics.clear();
   judgement.series.clear();
   judgement.guards = speeds.guards;
-  const std::vector<Compared> family = CompareSpeeds(speeds.runs);
-  const std::vector<std::string> sentences = Sentences(speeds);
-  size_t next = 0;
-  for (const RunRecord& run : speeds.runs) {
-    if (IsPlacebo(run) || &BaseOf(speeds.runs, run.test) == &run) continue;
-    const bool valid = !sentences.empty();
-    judgement.verdicts.push_back({"speed " + run.test, NameOf(run.model),
-                                  valid ? StandingName(family[next].standing) : "invalid",
-                                  valid ? sentences[next] : ""});
-    ++next;
+  const bool valid = judgement.valid();
+  const std::vector<SpeedPair> pairs = SpeedPairs(speeds.runs);
+  std::vector<Compared> family = CompareSpeeds(pairs, NoiseFloors(speeds.runs));
+  JudgeTogether(family);
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    const std::string model = NameOf(pairs[i].run->model);
+    judgement.verdicts.push_back({"speed " + family[i].name, model,
+                                  valid ? StandingName(family[i].standing) : "invalid",
+                                  valid ? SpeedSentence(model, NameOf(pairs[i].base->model), family[i]) : ""});
   }
   return judgement;
 }
@@ -117,7 +102,8 @@ std::string ReadRate(const RunRecord& run) {
   return rate != nullptr ? fmt::format("{:.2f}", rate->value / 1e9) : "-";
 }
 
-std::string ReportText(const Options& options, const SpeedRuns& speeds, const Backend& backend) {
+std::string ReportText(const Options& options, const SpeedRuns& speeds, const RunRecord& judgement,
+                       const Backend& backend) {
   TextTable table({{"model"},
                    {"quant"},
                    {"size", true},
@@ -147,7 +133,9 @@ std::string ReportText(const Options& options, const SpeedRuns& speeds, const Ba
   if (const std::vector<NoiseFloor> floors = NoiseFloors(speeds.runs); !floors.empty()) {
     text += fmt::format("  noise floor, from the first model measured twice: {}\n", FloorText(floors));
   }
-  for (const std::string& sentence : Sentences(speeds)) text += fmt::format("  {}\n", sentence);
+  for (const Verdict& verdict : judgement.verdicts) {
+    if (!verdict.sentence.empty()) text += fmt::format("  {}\n", verdict.sentence);
+  }
   return text;
 }
 
@@ -172,7 +160,7 @@ int Run(const Options& options) {
   if (options.common.json) {
     PrintJson(ReportJson(options, speeds, judgement, subjects, *backend));
   } else {
-    PrintText(ReportText(options, speeds, *backend));
+    PrintText(ReportText(options, speeds, judgement, *backend));
   }
   FlushStdout();
   return ReportGuards(speeds.guards);

@@ -47,20 +47,15 @@ double BitsPerWeight(const ModelIdentity& model) {
   return 8.0 * static_cast<double>(model.tensor_bytes) / static_cast<double>(model.parameters);
 }
 
-std::span<const float> SeriesOf(const RunRecord& run, std::string_view name) {
-  for (const Series& series : run.series) {
-    if (series.name == name) return series.values;
-  }
-  Fail(ErrorKind::kInternal, "a run without its {}", name);
-}
-
 // Perplexity and speeds make one sentence, and are judged together.
 std::vector<Compared> Family(const Comparison& result) {
   std::vector<Compared> family = {{.name = "perplexity",
                                    .estimate = PerplexityDifference(SeriesOf(result.quality, "window_nll"),
                                                                     SeriesOf(result.quality, "window_base_nll")),
                                    .more_is_better = false}};
-  for (Compared& speed : CompareSpeeds(result.speed.runs)) family.push_back(std::move(speed));
+  for (Compared& speed : CompareSpeeds(SpeedPairs(result.speed.runs), NoiseFloors(result.speed.runs))) {
+    family.push_back(std::move(speed));
+  }
   JudgeTogether(family);
   return family;
 }
@@ -174,12 +169,11 @@ std::string ResultText(const Options& options, const Comparison& result, const B
   line("B over A, paired", FigureText(quality, "delta_pct", 3) + " %");
   line("KL(A || B)", DivergenceText(quality));
   line("same likeliest token", FigureText(quality, "top1_agree", 4));
-  for (const RunRecord& run : result.speed.runs) {
-    if (IsPlacebo(run) || &BaseOf(result.speed.runs, run.test) == &run) continue;
-    const auto rate = [](const RunRecord& of) {
-      return fmt::format("{:.2f} ± {:.2f}", FindMetric(of, "tok_per_s")->value, FindMetric(of, "tok_per_s_sd")->value);
-    };
-    line(run.test, fmt::format("A {}, B {} tok/s", rate(BaseOf(result.speed.runs, run.test)), rate(run)));
+  const auto rate = [](const RunRecord& of) {
+    return fmt::format("{:.2f} ± {:.2f}", FindMetric(of, "tok_per_s")->value, FindMetric(of, "tok_per_s_sd")->value);
+  };
+  for (const SpeedPair& pair : SpeedPairs(result.speed.runs)) {
+    line(pair.run->test, fmt::format("A {}, B {} tok/s", rate(*pair.base), rate(*pair.run)));
   }
   line("measured on", fmt::format("{}; {} rounds, interleaved; mean ± standard deviation", backend.description(),
                                   options.repetitions));
