@@ -16,6 +16,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cfloat>
 #include <cmath>
@@ -176,7 +177,7 @@ TEST_P(ElementwiseTest, SumsAreRoundedOnce) {
   const std::vector<float> x = EveryKindOfFloat();
   std::vector<float> y = x;
   Rng rng(3);
-  std::ranges::rotate(y, y.begin() + 12345);
+  std::rotate(y.begin(), y.begin() + 12345, y.end());
   std::vector<float> found = x, exact = x;
   backend_->Add(found.data(), y.data(), static_cast<int64_t>(x.size()));
   ref_->Add(exact.data(), y.data(), static_cast<int64_t>(x.size()));

@@ -541,7 +541,7 @@ TEST_P(OpsTest, MixtureOfQuantisedExperts) {
     MoeCase exchanged = c, neighbour = c;
     std::swap(exchanged.gate, exchanged.up);
     EXPECT_GE(FirstBeyond(exchanged.Run(*ref_, 0, c.tokens), exact, bounds), 0);
-    std::ranges::rotate(neighbour.logits, neighbour.logits.begin() + 1);
+    std::rotate(neighbour.logits.begin(), neighbour.logits.begin() + 1, neighbour.logits.end());
     EXPECT_GE(FirstBeyond(neighbour.Run(*ref_, 0, c.tokens), exact, bounds), 0);
     std::vector<float> scaled = exact;
     for (float& value : scaled) value = MoeCase::kBefore + (value - MoeCase::kBefore) * 0.5F;
