@@ -23,7 +23,7 @@ TEST(Architectures, Qwen35AlternatesDeltaNetsWithFullAttention) {
     EXPECT_TRUE(spec.layers[i].ffn.has_value());
   }
   const AttentionSpec& a = *spec.layers[3].attention;
-  EXPECT_TRUE(a.output_gate);
+  EXPECT_NE(a.gate.tensor, nullptr);
   EXPECT_EQ(a.rope.dimensions, 16);
   EXPECT_FLOAT_EQ(a.scale, 0.125F);
   const DeltaNetSpec& d = *spec.layers[0].delta_net;
