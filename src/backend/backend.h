@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "quant/formats.h"
 
 namespace assay {
@@ -103,6 +104,9 @@ class Backend {
 
   virtual std::string name() const = 0;         // "ref", "cpu"
   virtual std::string description() const = 0;  // what runs: "cpu: avx512_vnni, 2 threads"
+
+  // The host's threads, for loops between the calls: one team for all that a run does.
+  virtual ThreadPool& pool() = 0;
 
   virtual std::unique_ptr<Weight> Load(const WeightSource& source) = 0;       // for products
   virtual std::unique_ptr<Weight> LoadTable(const WeightSource& source) = 0;  // for Embed(): rows are looked up

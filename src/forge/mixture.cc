@@ -176,8 +176,8 @@ class Indexer {
     if (facts_.expert_count <= 1) return {ffn_down_++, facts_.block_count};
     const int layer = LayerOf(name);
     if (layer < 0 || layer >= facts_.block_count) {
-      Fail(ErrorKind::kBadFile, "tensor '{}' names no layer below the model's {}: its format cannot be chosen", name,
-           facts_.block_count);
+      Fail(ErrorKind::kBadFile, "tensor '{}' names no layer below the model's {}: its format cannot be chosen; {}",
+           name, facts_.block_count, kGetAgain);
     }
     return {layer, facts_.block_count};
   }

@@ -67,7 +67,7 @@ void ApplyOverrides(const GgufFile& in, const std::vector<TypeOverride>& overrid
   }
   const auto unused = std::find(used.begin(), used.end(), false);
   if (unused != used.end()) {
-    Fail(ErrorKind::kUsage, "no tensor that is quantised is left for '{}': look at the names with assay inspect",
+    Fail(ErrorKind::kUsage, "no tensor that is quantised is left for '{}'; look at the names with assay inspect",
          overrides[static_cast<size_t>(unused - used.begin())].pattern);
   }
 }
@@ -116,6 +116,10 @@ void AddNotes(const GgufFile& in, const std::vector<MixtureChoice>& choices,
     notes.push_back(fmt::format(
         "the source is quantised already ({} of the tensors written): its errors stay; an F16 or BF16 source is better",
         requantised));
+  }
+  if (importance && importance->unmet() > 0) {
+    notes.push_back(fmt::format("{} met no token for {} of its {} matrices: their columns weigh the same",
+                                importance->path().string(), importance->unmet(), importance->matrices()));
   }
   if (unweighted > 0) {
     notes.push_back(fmt::format("{} has nothing for {} of the quantised tensors: their columns weigh the same",
@@ -192,8 +196,10 @@ class TensorEncoder {
     std::vector<float> values(block);
     from_.decode(tensor_.data.data() + BytesOf(from_, index / block * block), values.data(),
                  static_cast<int64_t>(block));
-    Fail(ErrorKind::kBadFile, "{}: weight {} of tensor '{}' is {}, which {} cannot hold: the model is damaged",
-         file_.path().string(), index, tensor_.name, values[index % block], to_.name);
+    Fail(ErrorKind::kBadFile, "{}: weight {} of tensor '{}' is {}, which {} cannot hold; {}", file_.path().string(),
+         index, tensor_.name, values[index % block], to_.name,
+         std::isfinite(values[index % block]) ? "choose a type with a wider range"
+                                              : "the model is damaged, download or convert it again");
   }
 
   const GgufFile& file_;
@@ -213,19 +219,19 @@ void RequireFinite(const GgufFile& file, const GgufTensor& tensor) {
                   static_cast<int64_t>(values.size()));
     const auto bad = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
     if (bad == values.end()) continue;
-    Fail(ErrorKind::kBadFile, "{}: weight {} of tensor '{}' is {}: the model is damaged, convert or download it again",
-         file.path().string(), row * values.size() + static_cast<uint64_t>(bad - values.begin()), tensor.name, *bad);
+    Fail(ErrorKind::kBadFile, "{}: weight {} of tensor '{}' is {}: the model is damaged; {}", file.path().string(),
+         row * values.size() + static_cast<uint64_t>(bad - values.begin()), tensor.name, *bad, kGetAgain);
   }
 }
 
 void RefuseOverwritingInputs(const GgufFile& in, const std::filesystem::path& out, const std::string& imatrix) {
   std::error_code absent;
   if (!imatrix.empty() && std::filesystem::equivalent(imatrix, out, absent)) {
-    Fail(ErrorKind::kUsage, "{} is the importance matrix: name another output", out.string());
+    Fail(ErrorKind::kUsage, "{} is the importance matrix; name another output", out.string());
   }
   for (const std::filesystem::path& part : in.parts()) {
     if (std::filesystem::equivalent(part, out, absent)) {
-      Fail(ErrorKind::kUsage, "{} is the source itself: name another output", out.string());
+      Fail(ErrorKind::kUsage, "{} is the source itself; name another output", out.string());
     }
   }
 }
@@ -262,7 +268,10 @@ QuantizeResult QuantizeModel(const GgufFile& in, const std::filesystem::path& ou
                              const QuantizeOptions& options) {
   RefuseOverwritingInputs(in, out, options.imatrix);
   std::optional<ImportanceMatrix> importance;
-  if (!options.imatrix.empty()) importance = ImportanceMatrix::Load(options.imatrix);
+  if (!options.imatrix.empty()) {
+    importance = ImportanceMatrix::Load(options.imatrix);
+    importance->RequireFor(in);
+  }
   const std::vector<MixtureChoice> choices = Choose(in, rung, options);
   const GgufMetadata metadata = MetadataOf(in, rung, importance);
   std::vector<GgufTensorInfo> infos;

@@ -262,6 +262,36 @@ TEST(Imatrix, RefusesWhatIsNoImportanceMatrix) {
   EXPECT_THAT(load(LegacyMatrix("t", 1, {1, -1})), HasSubstr("'t'"));
   EXPECT_THAT(load(LegacyMatrix("t", 1, {1, NAN})), HasSubstr("'t'"));
   EXPECT_THAT(load(std::string(4, '\xFF')), HasSubstr("not an importance matrix"));
+  EXPECT_THAT(load(LegacyMatrix("t", 0, {2, 4})), HasSubstr("no token was counted"));
+}
+
+// Weights that are all the same are no importance, and may not be told as such.
+TEST(Imatrix, SaysHowManyMatricesMetNoToken) {
+  const TemporaryDirectory directory;
+  const auto load = [&](const std::vector<float>& counts) {
+    GgufWriter writer(directory / "m.gguf", {},
+                      {{"e.in_sum2", {2, 2}, Format::kF32}, {"e.counts", {1, 2}, Format::kF32}});
+    writer.WriteData(AsBytes({6, 9, 6, 9}));
+    writer.WriteData(AsBytes(counts));
+    writer.Finish();
+    return ImportanceMatrix::Load(directory / "m.gguf");
+  };
+  const ImportanceMatrix half = load({3, 0});
+  EXPECT_EQ(half.matrices(), 2U);
+  EXPECT_EQ(half.unmet(), 1U);
+  EXPECT_THAT(MessageOf([&] { load({0, 0}); }), HasSubstr("no token was counted"));
+}
+
+TEST(Quantize, RefusesTheImportanceMatrixOfAnotherModel) {
+  const TemporaryDirectory directory;
+  WriteModel(directory / "in.gguf", {RandomMatrix("blk.0.ffn_up.weight", {256, 3}, 1)});
+  WriteBytes(directory / "m.dat", LegacyMatrix("layers.0.up", 1, std::vector<float>(256, 1.0F)));
+  QuantizeOptions options;
+  options.imatrix = directory / "m.dat";
+  EXPECT_THAT(MessageOf([&] {
+                QuantizeModel(GgufFile::Open(directory / "in.gguf"), directory / "out.gguf", Rung::kQ4_K_M, options);
+              }),
+              HasSubstr("made for another model"));
 }
 
 TEST(Quantize, EachExpertGetsItsOwnImportance) {

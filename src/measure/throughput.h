@@ -44,6 +44,7 @@ struct ThroughputResult {
   ThroughputTest test;
   std::vector<Sample> samples;  // in the order taken
   Summary tok_per_s;
+  std::string failure;  // which logits were not finite; the rates then say nothing
 
   // TG alone. Weights that a token reads (Engine::bytes_per_token) and the mean of the keys and values that it reads;
   // both count towards read_bytes_per_s, at the median rate.

@@ -45,8 +45,8 @@ std::unique_ptr<Tokenizer> BuildTokenizer(const GgufFile& file) {
     const bool special = vocab.token_types[i] == static_cast<int>(TokenType::kControl) ||
                          vocab.token_types[i] == static_cast<int>(TokenType::kUserDefined);
     if (special && vocab.tokens[i].size() > kLongestSpecial) {
-      Fail(ErrorKind::kUnsupported, "{}: token {} is taken out of texts whole and has {} bytes; at most {} work",
-           file.path().string(), i, vocab.tokens[i].size(), kLongestSpecial);
+      Fail(ErrorKind::kUnsupported, "{}: token {} is taken out of texts whole and has {} bytes, at most {} work; {}",
+           file.path().string(), i, vocab.tokens[i].size(), kLongestSpecial, kGetAgain);
     }
   }
   const std::span<const std::string> merges = file.FindStrings("tokenizer.ggml.merges");
@@ -72,8 +72,8 @@ std::unique_ptr<Model> Model::Open(const std::filesystem::path& path) {
   model->spec = BuildSpec(model->file);
   model->tokenizer = BuildTokenizer(model->file);
   if (model->tokenizer->size() != model->spec.vocab) {
-    Fail(ErrorKind::kBadFile, "{}: {} tokens in the vocabulary but {} rows in token_embd.weight", path.string(),
-         model->tokenizer->size(), model->spec.vocab);
+    Fail(ErrorKind::kBadFile, "{}: {} tokens in the vocabulary but {} rows in token_embd.weight; {}", path.string(),
+         model->tokenizer->size(), model->spec.vocab, kGetAgain);
   }
   return model;
 }

@@ -83,7 +83,7 @@ EngineLab::EngineLab(const std::filesystem::path& source, Backend& backend, int 
                      const std::filesystem::path& text, std::filesystem::path folder, LadderSettings settings)
     : backend_(backend),
       threads_(threads),
-      work_(threads),
+      work_(backend.pool()),
       text_(text),
       text_name_(text.string()),
       folder_(std::move(folder)),
@@ -149,11 +149,8 @@ EngineLab::Loaded& EngineLab::Base() {
 }
 
 PerplexityResult EngineLab::Score(Loaded& model, Loaded* base, const LadderProgress& progress) {
-  const PerplexityOptions options{.context = settings_.context,
-                                  .windows = settings_.windows,
-                                  .threads = threads_,
-                                  .source = text_name_,
-                                  .progress = progress};
+  const PerplexityOptions options{
+      .context = settings_.context, .windows = settings_.windows, .source = text_name_, .progress = progress};
   return MeasurePerplexity(model.engine, base != nullptr ? &base->engine : nullptr, text_.text(), options);
 }
 

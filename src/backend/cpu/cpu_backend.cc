@@ -56,6 +56,7 @@ class CpuBackend : public Backend {
   std::string description() const override {
     return fmt::format("cpu: {}, {} {}", kernels_.name, pool_.size(), pool_.size() == 1 ? "thread" : "threads");
   }
+  ThreadPool& pool() override { return pool_; }
 
   std::unique_ptr<Weight> Load(const WeightSource& source) override {
     return std::make_unique<CpuWeight>(source, pool_, arena_);
