@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "quant/formats.h"
 
 namespace assay {
@@ -49,6 +50,16 @@ struct WeightSource {
   int64_t rows = 0, columns = 0, experts = 1;
   std::span<const uint8_t> data;  // GGUF layout: experts * rows * bytes of a row
 };
+
+// How products with quantised weights take their activations. A batch of any size has the bits of its single tokens in
+// both, up to kInvariantTokens in kEveryday.
+enum class Arithmetic {
+  kEveryday,  // as the backend is fastest
+  kFine,      // so finely that of what a file costs nothing to speak of is the backend's: for measuring (measuring.md)
+};
+constexpr std::string_view ArithmeticName(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::kFine ? "fine" : "everyday";
+}
 
 enum class CacheType { kF16, kF32 };
 enum class Activation { kSilu, kGeluTanh };
@@ -103,6 +114,11 @@ class Backend {
 
   virtual std::string name() const = 0;         // "ref", "cpu"
   virtual std::string description() const = 0;  // what runs: "cpu: avx512_vnni, 2 threads"
+  // What the activations become: "float", "int8 in blocks of 32". The same for both where there is one arithmetic only.
+  virtual std::string_view Describe(Arithmetic arithmetic) const = 0;
+
+  // The host's threads, for loops between the calls: one team for all that a run does.
+  virtual ThreadPool& pool() = 0;
 
   virtual std::unique_ptr<Weight> Load(const WeightSource& source) = 0;       // for products
   virtual std::unique_ptr<Weight> LoadTable(const WeightSource& source) = 0;  // for Embed(): rows are looked up
@@ -120,7 +136,7 @@ class Backend {
     const Weight* weight;
     float* out;
   };
-  virtual void MatMul(std::span<const MatMulTarget> targets, const float* in, int tokens) = 0;
+  virtual void MatMul(std::span<const MatMulTarget> targets, const float* in, int tokens, Arithmetic arithmetic) = 0;
 
   // out[r] = in[r] / sqrt(mean(in[r]^2) + eps) * weight, r in [0, rows), each of `width`; in and out may be the same.
   // `stride` is the distance in floats from one row to the next, of both.
@@ -170,7 +186,7 @@ class Backend {
     const Weight* down;
   };
   virtual void Moe(const float* in, const float* router_logits, const MoeWeights& weights, int used, int tokens,
-                   Activation activation, float* out) = 0;
+                   Activation activation, Arithmetic arithmetic, float* out) = 0;
   // out[t] += sigmoid(dot(gate_weight, in[t])) * shared[t], rows of `width`.
   virtual void AddGatedShared(const float* in, const float* gate_weight, const float* shared, int tokens, int width,
                               float* out) = 0;

@@ -79,6 +79,9 @@ struct Session::Impl {
   float* x() const { return scratch.x->floats(); }
   float* normed() const { return scratch.normed->floats(); }
   float* branch() const { return (scratch.separate_branch ? scratch.separate_branch : scratch.normed)->floats(); }
+  void MatMul(const std::vector<Backend::MatMulTarget>& targets, const float* in, int tokens) {
+    backend.MatMul(targets, in, tokens, options.arithmetic);
+  }
   void Norm(const float* in, const std::unique_ptr<Buffer>& weight, int tokens, float* out) {
     backend.RmsNorm(in, weight->floats(), spec.norm_eps, tokens, spec.width, spec.width, out);
   }
@@ -109,7 +112,7 @@ void Session::Impl::Attention(size_t layer, int tokens) {
 
   std::vector<Backend::MatMulTarget> targets = {{w.q.get(), q}, {w.k.get(), k}, {w.v.get(), v}};
   if (w.gate) targets.push_back({w.gate.get(), gate});
-  backend.MatMul(targets, normed(), tokens);
+  MatMul(targets, normed(), tokens);
   if (w.q_norm) {
     backend.RmsNorm(q, w.q_norm->floats(), spec.norm_eps, int64_t{tokens} * a.heads, a.head_dim, a.head_dim, q);
     backend.RmsNorm(k, w.k_norm->floats(), spec.norm_eps, int64_t{tokens} * a.kv_heads, a.head_dim, a.head_dim, k);
@@ -123,7 +126,7 @@ void Session::Impl::Attention(size_t layer, int tokens) {
   backend.StoreKv(cache, k, v, tokens, first, kv_width);
   backend.Attention(q, cache, tokens, first, {a.heads, a.kv_heads, a.head_dim, a.scale, a.window}, mixed);
   if (w.gate) backend.SigmoidGate(mixed, gate, tokens, q_width, q_width, q_width);
-  backend.MatMul(std::vector<Backend::MatMulTarget>{{w.output.get(), branch()}}, mixed, tokens);
+  MatMul({{w.output.get(), branch()}}, mixed, tokens);
 }
 
 void Session::Impl::DeltaNet(size_t layer, int tokens) {
@@ -138,7 +141,7 @@ void Session::Impl::DeltaNet(size_t layer, int tokens) {
       {w.gate.get(), z},
       {w.alpha.get(), alpha},
       {w.beta.get(), beta}};
-  backend.MatMul(targets, normed(), tokens);
+  MatMul(targets, normed(), tokens);
   backend.ConvSilu(inputs, w.conv->floats(), tokens, d.qkv_width(), d.conv_window, convolved);
   state.CarryConvInputs(layer, inputs);
   const DeltaNetParams params{d.key_heads, d.value_heads, d.head_dim, spec.norm_eps};
@@ -147,23 +150,23 @@ void Session::Impl::DeltaNet(size_t layer, int tokens) {
   backend.RmsNorm(mixed, w.norm->floats(), spec.norm_eps, int64_t{tokens} * d.value_heads, d.head_dim, d.head_dim,
                   mixed);
   backend.SiluGate(mixed, z, int64_t{tokens} * d.value_width());
-  backend.MatMul(std::vector<Backend::MatMulTarget>{{w.output.get(), branch()}}, mixed, tokens);
+  MatMul({{w.output.get(), branch()}}, mixed, tokens);
 }
 
 void Session::Impl::Ffn(const FfnSpec& ffn, const FfnWeights& w, int tokens, Area& area, float* out) {
   const auto [gate, up] = FfnSpace(area, ffn, tokens);
-  backend.MatMul(std::vector<Backend::MatMulTarget>{{w.gate.get(), gate}, {w.up.get(), up}}, normed(), tokens);
+  MatMul({{w.gate.get(), gate}, {w.up.get(), up}}, normed(), tokens);
   backend.GatedActivation(ToActivation(ffn.activation), gate, up, int64_t{tokens} * ffn.width, gate);
-  backend.MatMul(std::vector<Backend::MatMulTarget>{{w.down.get(), out}}, gate, tokens);
+  MatMul({{w.down.get(), out}}, gate, tokens);
 }
 
 void Session::Impl::Moe(const MoeSpec& moe, const MoeExpertWeights& w, int tokens) {
   Area area(scratch.area->floats());
   const auto [router, shared] = MoeSpace(area, moe, spec.width, tokens);
   backend.Zero(branch(), Scratch::RowBytes(spec, tokens));
-  backend.MatMul(std::vector<Backend::MatMulTarget>{{w.router.get(), router}}, normed(), tokens);
+  MatMul({{w.router.get(), router}}, normed(), tokens);
   backend.Moe(normed(), router, {w.gate.get(), w.up.get(), w.down.get()}, moe.used, tokens, Activation::kSilu,
-              branch());
+              options.arithmetic, branch());
   if (moe.shared) {
     Ffn(*moe.shared, w.shared, tokens, area, shared);
     backend.AddGatedShared(normed(), w.shared_gate->floats(), shared, tokens, spec.width, branch());
@@ -220,7 +223,7 @@ void Session::Impl::ComputeLogits(int first_row, int count) {
   const size_t offset = logit_rows * static_cast<size_t>(spec.vocab);
   float* out = logits_buffer->floats() + offset;
   Norm(x() + int64_t{first_row} * spec.width, weights.output_norm, count, normed());
-  backend.MatMul(std::vector<Backend::MatMulTarget>{{weights.output.get(), out}}, normed(), count);
+  MatMul({{weights.output.get(), out}}, normed(), count);
   backend.Read(out, logits.get() + offset,
                static_cast<size_t>(count) * static_cast<size_t>(spec.vocab) * sizeof(float));
   logit_rows += static_cast<size_t>(count);
@@ -271,6 +274,7 @@ double Session::TopProbability(size_t row) {
 
 int Session::position() const { return impl_->state.position(); }
 int Session::context() const { return impl_->options.context; }
+CacheType Session::cache() const { return impl_->options.cache; }
 std::span<const Token> Session::tokens() const { return impl_->history; }
 
 void Session::Settle() { impl_->state.Settle(); }

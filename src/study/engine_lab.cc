@@ -19,6 +19,7 @@
 #include "forge/quantize.h"
 #include "measure/environment.h"
 #include "measure/text_check.h"
+#include "measure/window_reader.h"
 
 namespace assay {
 namespace {
@@ -76,7 +77,7 @@ EngineLab::EngineLab(const std::filesystem::path& source, Backend& backend, int 
                      const std::filesystem::path& text, std::filesystem::path folder, LadderSettings settings)
     : backend_(backend),
       threads_(threads),
-      work_(threads),
+      work_(backend.pool()),
       text_(text),
       text_name_(text.string()),
       folder_(std::move(folder)),
@@ -160,11 +161,8 @@ size_t EngineLab::FitTogether(std::span<const Rung> rungs) {
 }
 
 LadderQualities EngineLab::MeasureQuality(std::span<const Rung> rungs, const LadderProgress& progress) {
-  const PerplexityOptions options{.context = settings_.context,
-                                  .windows = settings_.windows,
-                                  .threads = threads_,
-                                  .source = text_name_,
-                                  .progress = progress};
+  const PerplexityOptions options{
+      .context = settings_.context, .windows = settings_.windows, .source = text_name_, .progress = progress};
   LoadedModel base(source_->file.path(), backend_);
   std::vector<std::unique_ptr<LoadedModel>> loaded;
   std::vector<Engine*> engines;
@@ -201,6 +199,9 @@ std::vector<Sample> EngineLab::MeasureSpeed(const std::optional<Rung>& rung, std
   for (const ThroughputTest& test : tests) {
     // All rungs see the same tokens in a round.
     samples.push_back(MeasureOnce(session, vocab, test, settings_.seed + static_cast<uint64_t>(round), work_));
+    if (const std::string failure = FailureOf(session, loaded.engine, test); !failure.empty()) {
+      Fail(ErrorKind::kInvalid, "{}", failure);
+    }
   }
   return samples;
 }

@@ -316,7 +316,7 @@ class LadderRun {
         for (const Sample& sample : result.samples) rates.push_back(sample.tok_per_s());
         result.tok_per_s = Summarize(rates);
         RunRecord results = RecordOf(result, {});
-        results.guards = guards;
+        results.guards.insert(results.guards.end(), guards.begin(), guards.end());
         store_.FinishRun(run.id, results);
       }
     }

@@ -75,7 +75,8 @@ class LadderLab {
   // These rungs, which may be none, and the base go through the text together. Throws kInvalid when the base's logits
   // are not finite.
   virtual LadderQualities MeasureQuality(std::span<const Rung> rungs, const LadderProgress& progress) = 0;
-  // Each of these tests once, of a rung, or of the source where none is given, which is loaded for it alone.
+  // Each of these tests once, of a rung, or of the source where none is given, which is loaded for it alone. Throws
+  // kInvalid for logits that are not finite.
   virtual std::vector<Sample> MeasureSpeed(const std::optional<Rung>& rung, std::span<const ThroughputTest> tests,
                                            int round) = 0;
 };

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -78,6 +79,16 @@ TEST(Usage, ResultsThatCannotBeWrittenAreAnError) {
     const Outcome outcome = RunAssay(arguments, {.stdout_path = "/dev/full"});
     EXPECT_EQ(outcome.exit_code, 1);
     EXPECT_THAT(outcome.err, HasSubstr("standard output"));
+  }
+}
+
+// `| head`: no error, and nothing said, as of any program that the system ends so.
+TEST(Usage, AReaderThatGoesAwayEndsTheProgramAsSigpipeDoes) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"inspect", kDraft}, {"inspect", kDraft, "--json"}, {"--help"}}) {
+    const Outcome outcome = RunAssay(arguments, {.stdout_closed = true});
+    EXPECT_EQ(outcome.exit_code, 128 + SIGPIPE);
+    EXPECT_EQ(outcome.err, "");
   }
 }
 

@@ -432,11 +432,11 @@ struct MoeCase {
   static constexpr int kWidth = 256, kInner = 256;
   static constexpr float kBefore = 0.5F;  // what the sum is added to
 
-  std::vector<float> Run(Backend& backend, int first, int count) const {
+  std::vector<float> Run(Backend& backend, int first, int count, Arithmetic arithmetic = Arithmetic::kEveryday) const {
     const auto g = gate.LoadInto(backend), u = up.LoadInto(backend), d = down.LoadInto(backend);
     std::vector<float> out(static_cast<size_t>(count * kWidth), kBefore);
     backend.Moe(in.data() + first * kWidth, logits.data() + first * experts, {g.get(), u.get(), d.get()}, used, count,
-                Activation::kSilu, out.data());
+                Activation::kSilu, arithmetic, out.data());
     return out;
   }
 
@@ -449,13 +449,14 @@ struct MoeCase {
 // h = silu(g) u: to first order as sum_c v_c e_c with v = D_r (silu'(g) u G + silu(g) U), a sum of independent errors
 // like that of a product; and so those of the coded sums that minima meet. What is of second order (both factors off,
 // silu's curvature, at most 1/2) and what floats round is added up at its worst; h's own codes are a product's.
-void AddExpertBounds(const MoeCase& c, std::span<const float> x, int64_t expert, double share,
+void AddExpertBounds(const MoeCase& c, std::span<const float> x, int64_t expert, double share, Arithmetic arithmetic,
                      std::span<double> bounds) {
   constexpr size_t kWidth = MoeCase::kWidth, kInner = MoeCase::kInner;
   const FileMatrix gate = c.gate.Expert(expert), up = c.up.Expert(expert), down = c.down.Expert(expert);
   const std::vector<float> gates = gate.Decode(), ups = up.Decode(), downs = down.Decode();
   const std::vector<double> gate_minima = MinimaOf(gate), up_minima = MinimaOf(up);
-  const std::vector<Allowance> of_gate = ProductAllowances(gate, x, 1), of_up = ProductAllowances(up, x, 1);
+  const std::vector<Allowance> of_gate = ProductAllowances(gate, x, 1, arithmetic),
+                               of_up = ProductAllowances(up, x, 1, arithmetic);
   std::vector<double> by_gate(kInner), by_up(kInner), rest(kInner);
   std::vector<float> largest(kInner);  // the magnitudes that h may have
   for (size_t i = 0; i < kInner; ++i) {
@@ -472,9 +473,9 @@ void AddExpertBounds(const MoeCase& c, std::span<const float> x, int64_t expert,
               std::abs(by_up[i]) * of_up[i].floats;
     largest[i] = static_cast<float>(std::abs(h) + std::abs(by_gate[i]) * off_g + std::abs(by_up[i]) * off_u + rest[i]);
   }
-  const CodeSteps steps = StepsOf(gate, x);
+  const CodeSteps steps = StepsOf(gate, x, arithmetic);
   const size_t sums = gate_minima.empty() ? 0 : steps.minima.size();
-  const std::vector<Allowance> of_down = ProductAllowances(down, largest, 1);
+  const std::vector<Allowance> of_down = ProductAllowances(down, largest, 1, arithmetic);
   for (size_t r = 0; r < kWidth; ++r) {
     std::vector<double> through(kWidth), through_sums(sums);
     double worst = 0, magnitude = 0;
@@ -499,7 +500,7 @@ void AddExpertBounds(const MoeCase& c, std::span<const float> x, int64_t expert,
   }
 }
 
-std::vector<double> MoeBounds(const MoeCase& c) {
+std::vector<double> MoeBounds(const MoeCase& c, Arithmetic arithmetic) {
   constexpr size_t kWidth = MoeCase::kWidth;
   const auto experts = static_cast<size_t>(c.experts), used = static_cast<size_t>(c.used);
   std::vector<double> bounds(static_cast<size_t>(c.tokens) * kWidth);
@@ -513,7 +514,8 @@ std::vector<double> MoeBounds(const MoeCase& c) {
     for (const size_t e : order) total += std::exp(static_cast<double>(logits[e]));
     for (const size_t e : order) {
       AddExpertBounds(c, std::span(c.in).subspan(t * kWidth, kWidth), static_cast<int64_t>(e),
-                      std::exp(static_cast<double>(logits[e])) / total, std::span(bounds).subspan(t * kWidth, kWidth));
+                      std::exp(static_cast<double>(logits[e])) / total, arithmetic,
+                      std::span(bounds).subspan(t * kWidth, kWidth));
     }
   }
   return bounds;
@@ -525,7 +527,7 @@ TEST_P(OpsTest, MixtureOfExpertsWithTies) {
   for (int t = 0; t < c.tokens; t += 2) {
     std::fill_n(c.logits.begin() + t * c.experts + 2, 4, 9.0F);  // four of equal rank for three places
   }
-  ExpectWithin(c.Run(*backend_, 0, c.tokens), c.Run(*ref_, 0, c.tokens), MoeBounds(c));
+  ExpectWithin(c.Run(*backend_, 0, c.tokens), c.Run(*ref_, 0, c.tokens), MoeBounds(c, Arithmetic::kEveryday));
 }
 
 TEST_P(OpsTest, MixtureOfQuantisedExperts) {
@@ -534,9 +536,10 @@ TEST_P(OpsTest, MixtureOfQuantisedExperts) {
        {Format::kQ8_0, Format::kQ4_0, Format::kQ5_1, Format::kQ6_K, Format::kQ4_K, Format::kQ2_K}) {
     const MoeCase c(rng, format, 8, 2, 4);
     const std::vector<float> exact = c.Run(*ref_, 0, c.tokens);
-    const std::vector<double> bounds = MoeBounds(c);
+    const std::vector<double> bounds = MoeBounds(c, Arithmetic::kEveryday);
     SCOPED_TRACE(TraitsOf(format).name);
-    ExpectWithin(c.Run(*backend_, 0, c.tokens), exact, bounds);
+    const std::vector<float> everyday = c.Run(*backend_, 0, c.tokens);
+    ExpectWithin(everyday, exact, bounds);
     // They bite: gate and up exchanged, an expert's neighbour in its place, weights that are off by half.
     MoeCase exchanged = c, neighbour = c;
     std::swap(exchanged.gate, exchanged.up);
@@ -546,6 +549,10 @@ TEST_P(OpsTest, MixtureOfQuantisedExperts) {
     std::vector<float> scaled = exact;
     for (float& value : scaled) value = MoeCase::kBefore + (value - MoeCase::kBefore) * 0.5F;
     EXPECT_GE(FirstBeyond(scaled, exact, bounds), 0);
+    // Fine arithmetic is, and everyday arithmetic is not.
+    const std::vector<double> fine_bounds = MoeBounds(c, Arithmetic::kFine);
+    ExpectWithin(c.Run(*backend_, 0, c.tokens, Arithmetic::kFine), exact, fine_bounds);
+    EXPECT_GE(FirstBeyond(everyday, exact, fine_bounds), 0);
   }
 }
 
@@ -569,10 +576,13 @@ TEST_P(OpsTest, MixtureOfExpertsHasTheSameBitsInEveryBatch) {
   Rng rng(12);
   for (const Format format : {Format::kF16, Format::kQ4_K}) {
     const MoeCase c(rng, format, 8, 3, 32);
-    const std::vector<float> batch = c.Run(*backend_, 0, c.tokens);
-    for (int t = 0; t < c.tokens; ++t) {
-      const std::vector<float> alone = c.Run(*backend_, t, 1);
-      ASSERT_TRUE(SameBits(alone, std::span(batch).subspan(static_cast<size_t>(t * 256), 256))) << "token " << t;
+    for (const Arithmetic arithmetic : {Arithmetic::kEveryday, Arithmetic::kFine}) {
+      const std::vector<float> batch = c.Run(*backend_, 0, c.tokens, arithmetic);
+      for (int t = 0; t < c.tokens; ++t) {
+        const std::vector<float> alone = c.Run(*backend_, t, 1, arithmetic);
+        ASSERT_TRUE(SameBits(alone, std::span(batch).subspan(static_cast<size_t>(t * 256), 256)))
+            << "token " << t << ", " << ArithmeticName(arithmetic);
+      }
     }
   }
 }
@@ -615,7 +625,9 @@ std::vector<float> EveryOperation(Backend& backend) {
     keep(c.Run(backend, 0, c.tokens, state, {}));
     keep(state);
   }
-  keep(MoeCase(cache_rng, Format::kQ5_K, 6, 2, 9).Run(backend, 0, 9));
+  for (const Arithmetic arithmetic : {Arithmetic::kEveryday, Arithmetic::kFine}) {
+    keep(MoeCase(cache_rng, Format::kQ5_K, 6, 2, 9).Run(backend, 0, 9, arithmetic));
+  }
   return all;
 }
 

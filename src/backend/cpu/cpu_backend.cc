@@ -56,6 +56,11 @@ class CpuBackend : public Backend {
   std::string description() const override {
     return fmt::format("cpu: {}, {} {}", kernels_.name, pool_.size(), pool_.size() == 1 ? "thread" : "threads");
   }
+  ThreadPool& pool() override { return pool_; }
+
+  std::string_view Describe(Arithmetic arithmetic) const override {
+    return arithmetic == Arithmetic::kFine ? "int16 in blocks of 32" : "int8 in blocks of 32";
+  }
 
   std::unique_ptr<Weight> Load(const WeightSource& source) override {
     return std::make_unique<CpuWeight>(source, pool_, arena_);
@@ -79,16 +84,16 @@ class CpuBackend : public Backend {
     });
   }
 
-  void MatMul(std::span<const MatMulTarget> targets, const float* in, int tokens) override {
+  void MatMul(std::span<const MatMulTarget> targets, const float* in, int tokens, Arithmetic arithmetic) override {
     cpu::EncodingSet encodings;
     std::vector<cpu::Product> products;
     for (const MatMulTarget& target : targets) {
       const CpuWeight& weight = Own(*target.weight);
-      encodings.Add(cpu::EncodingFor(kernels_, weight.packing(), tokens));
+      encodings.Add(cpu::EncodingFor(kernels_, weight.packing(), tokens, arithmetic));
       products.push_back({&weight, 0, 0, tokens, target.out});
     }
-    activations_.Encode(kernels_, pool_, in, tokens, targets.front().weight->columns, encodings);
-    cpu::RunProducts(kernels_, pool_, products, activations_);
+    activations_.Encode(kernels_, pool_, in, tokens, targets.front().weight->columns, encodings, arithmetic);
+    cpu::RunProducts(kernels_, pool_, products, activations_, arithmetic);
   }
 
   void RmsNorm(const float* in, const float* weight, float eps, int64_t rows, int width, int64_t stride,
@@ -151,7 +156,7 @@ class CpuBackend : public Backend {
   }
 
   void Moe(const float* in, const float* router_logits, const MoeWeights& weights, int used, int tokens,
-           Activation activation, float* out) override;
+           Activation activation, Arithmetic arithmetic, float* out) override;
 
   void AddGatedShared(const float* in, const float* gate_weight, const float* shared, int tokens, int width,
                       float* out) override {
@@ -371,7 +376,7 @@ void ChooseExperts(const float* logits, int experts, int used, int32_t token, st
 }
 
 void CpuBackend::Moe(const float* in, const float* router_logits, const MoeWeights& weights, int used, int tokens,
-                     Activation activation, float* out) {
+                     Activation activation, Arithmetic arithmetic, float* out) {
   const CpuWeight& gate = Own(*weights.gate);
   const CpuWeight& up = Own(*weights.up);
   const CpuWeight& down = Own(*weights.down);
@@ -395,7 +400,7 @@ void CpuBackend::Moe(const float* in, const float* router_logits, const MoeWeigh
       const int32_t expert = choices[static_cast<size_t>(order[static_cast<size_t>(begin)])].expert;
       while (end < rows && choices[static_cast<size_t>(order[static_cast<size_t>(end)])].expert == expert) ++end;
       const auto count = static_cast<int>(end - begin);
-      encodings.Add(cpu::EncodingFor(kernels_, weight.packing(), count));
+      encodings.Add(cpu::EncodingFor(kernels_, weight.packing(), count, arithmetic));
       products.push_back({&weight, expert, static_cast<int>(begin), count, result + begin * weight.rows});
     }
   };
@@ -405,14 +410,14 @@ void CpuBackend::Moe(const float* in, const float* router_logits, const MoeWeigh
   std::vector<cpu::Product> first, second;
   products_of(gate, moe_gate_.data(), first);
   products_of(up, moe_up_.data(), first);
-  activations_.Encode(kernels_, pool_, in, tokens, gate.columns, encodings);
+  activations_.Encode(kernels_, pool_, in, tokens, gate.columns, encodings, arithmetic);
   gathered_.Gather(activations_, token_of.data(), static_cast<int>(rows));
-  cpu::RunProducts(kernels_, pool_, first, gathered_);
+  cpu::RunProducts(kernels_, pool_, first, gathered_, arithmetic);
   GatedActivation(activation, moe_gate_.data(), moe_up_.data(), rows * gate.rows, moe_gate_.data());
   encodings = {};
   products_of(down, moe_out_.data(), second);
-  activations_.Encode(kernels_, pool_, moe_gate_.data(), static_cast<int>(rows), down.columns, encodings);
-  cpu::RunProducts(kernels_, pool_, second, activations_);
+  activations_.Encode(kernels_, pool_, moe_gate_.data(), static_cast<int>(rows), down.columns, encodings, arithmetic);
+  cpu::RunProducts(kernels_, pool_, second, activations_, arithmetic);
   ForWork(tokens, used * down.rows, [&](int64_t t) {
     for (int64_t i = t * used; i < (t + 1) * used; ++i) {  // the largest weight first
       const float* result = moe_out_.data() + row_of[static_cast<size_t>(i)] * down.rows;

@@ -93,6 +93,9 @@ class RefBackend : public Backend {
   std::string description() const override {
     return fmt::format("ref: scalar, double accumulation, {} thread(s)", pool_.size());
   }
+  ThreadPool& pool() override { return pool_; }
+
+  std::string_view Describe(Arithmetic /*arithmetic*/) const override { return "float"; }
 
   std::unique_ptr<Weight> Load(const WeightSource& source) override { return std::make_unique<FileWeight>(source); }
   std::unique_ptr<Weight> LoadTable(const WeightSource& source) override { return Load(source); }
@@ -110,7 +113,7 @@ class RefBackend : public Backend {
     }
   }
 
-  void MatMul(std::span<const MatMulTarget> targets, const float* in, int tokens) override {
+  void MatMul(std::span<const MatMulTarget> targets, const float* in, int tokens, Arithmetic /*arithmetic*/) override {
     for (const MatMulTarget& target : targets) MatMulOne(AsFileWeight(*target.weight), 0, in, tokens, target.out);
   }
 
@@ -217,7 +220,7 @@ class RefBackend : public Backend {
   }
 
   void Moe(const float* in, const float* router_logits, const MoeWeights& weights, int used, int tokens,
-           Activation activation, float* out) override {
+           Activation activation, Arithmetic /*arithmetic*/, float* out) override {
     const auto experts = static_cast<int>(weights.gate->experts);
     const int64_t width = weights.gate->columns;
     const int64_t inner = weights.gate->rows;
@@ -347,7 +350,8 @@ class RefBackend : public Backend {
 }  // namespace
 
 std::unique_ptr<Backend> MakeRefBackend(int threads, std::string_view variant) {
-  if (!variant.empty()) Fail(ErrorKind::kUsage, "--backend ref:{}: the ref backend has no variants", variant);
+  if (!variant.empty())
+    Fail(ErrorKind::kUsage, "--backend ref:{}: the ref backend has no variants; say --backend ref", variant);
   return std::make_unique<RefBackend>(threads);
 }
 

@@ -41,7 +41,7 @@ TEST_F(RefBackendTest, MatMulTakesRowsOfTheWeightByTokens) {
   const auto weight = Matrix({1, 2, 3, 4, 5, 6}, 2, 3);
   const std::vector<float> in = {1, 0, -1, 2, 2, 2};
   std::vector<float> out(4);
-  backend_->MatMul(std::vector<Backend::MatMulTarget>{{weight.get(), out.data()}}, in.data(), 2);
+  backend_->MatMul(std::vector<Backend::MatMulTarget>{{weight.get(), out.data()}}, in.data(), 2, Arithmetic::kEveryday);
   ExpectNear(out, {-2, -2, 12, 30});
 }
 
@@ -189,11 +189,13 @@ TEST_F(RefBackendTest, MixtureOfExpertsRenormalisesTheChosen) {
   const auto down = Matrix({1, 1, 1}, 1, 1, 3);
   const std::vector<float> in = {1}, router = {0, 5, 5};
   std::vector<float> out = {100};
-  backend_->Moe(in.data(), router.data(), {gate.get(), up.get(), down.get()}, 2, 1, Activation::kSilu, out.data());
+  backend_->Moe(in.data(), router.data(), {gate.get(), up.get(), down.get()}, 2, 1, Activation::kSilu,
+                Arithmetic::kEveryday, out.data());
   const float silu = 1 / (1 + std::exp(-1.0F));
   EXPECT_NEAR(out[0], 100 + silu * 2.5F, 1e-5);
   out = {100};
-  backend_->Moe(in.data(), router.data(), {gate.get(), up.get(), down.get()}, 1, 1, Activation::kSilu, out.data());
+  backend_->Moe(in.data(), router.data(), {gate.get(), up.get(), down.get()}, 1, 1, Activation::kSilu,
+                Arithmetic::kEveryday, out.data());
   EXPECT_NEAR(out[0], 100 + silu * 2, 1e-5) << "of equals the lower index is taken";
   const std::vector<float> gate_weight = {0}, shared = {4};
   backend_->AddGatedShared(in.data(), gate_weight.data(), shared.data(), 1, 1, out.data());

@@ -69,6 +69,14 @@ double ParsePercent(const std::string& text) {
   return value;
 }
 
+std::string UsualRungNames() {
+  std::vector<std::string_view> names;
+  for (const RungTraits& rung : Rungs()) {
+    if (rung.usual) names.push_back(rung.name);
+  }
+  return fmt::format("{}", fmt::join(names, ","));
+}
+
 std::vector<Rung> ParseRungs(const std::vector<std::string>& names) {
   std::vector<Rung> rungs;
   rungs.reserve(names.size());
@@ -79,7 +87,9 @@ std::vector<Rung> ParseRungs(const std::vector<std::string>& names) {
     }
   }
   if (rungs.empty()) {
-    for (const RungTraits& rung : Rungs()) rungs.push_back(rung.rung);
+    for (const RungTraits& rung : Rungs()) {
+      if (rung.usual) rungs.push_back(rung.rung);
+    }
   }
   return rungs;
 }
@@ -193,7 +203,8 @@ CommandAction AddLadder(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   app.add_option("MODEL", options->model, "the model to quantise, of which every rung is made")->required();
   app.add_option("--text", options->text, "text to measure the perplexity on")->required()->type_name("FILE");
-  app.add_option("--types", options->types, "the rungs, separated by commas; all when not given: " + RungNames())
+  app.add_option("--types", options->types,
+                 "the rungs, separated by commas, of " + RungNames() + "; " + UsualRungNames() + " when not given")
       ->delimiter(',')
       ->type_name("TYPE,...");
   app.add_option("-o,--output", options->folder,

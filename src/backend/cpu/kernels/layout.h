@@ -81,6 +81,12 @@ enum class Encoding : uint8_t {
 };
 constexpr int kEncodings = 7;
 
+// Activations as codes are int8 or, in fine arithmetic, int16 of at most kFineMost in magnitude: the largest for which
+// no sum leaves 32 bits. That of a block of Q6_K is the nearest to it: 32 columns * 32 (code) * 128 (scale) * kFineMost
+// < 2^31. Fine codes of four columns lie as 0, 2, 1, 3: pairs as a vector of weights has them in its even and its odd
+// bytes.
+constexpr int kFineMost = 16383;
+
 // For a block of 32 activations; x stands for scale * code.
 struct OffsetMeta {
   float scale;

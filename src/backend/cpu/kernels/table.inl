@@ -7,7 +7,8 @@ constexpr KernelTable MakeTable() {
   table.name = kIsaName;
   table.max_tile = kMaxTile;
   FillPackings(table.packings);
-  table.encode = &Encode;
+  table.encode = &Encode<EverydayCodes>;
+  table.encode_fine = &Encode<FineCodes>;
   table.encode_shorts = &EncodeShorts;
   table.rms_norm = &RmsNorm;
   table.l2_norm = &L2Norm;
