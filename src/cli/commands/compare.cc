@@ -87,12 +87,9 @@ Comparison Compare(const Options& options, Backend& backend) {
   const std::vector<ThroughputTest> tests = {{.kind = ThroughputTest::Kind::kPrompt, .tokens = options.prompt},
                                              {.kind = ThroughputTest::Kind::kGenerate, .tokens = options.generate}};
   const Settings settings = {{"threads", std::to_string(options.common.threads)}};
-  result.quality = MeasureTextPerplexity(*result.subjects[1], result.subjects[0].get(), options.text,
-                                         {.context = options.context,
-                                          .windows = options.windows,
-                                          .cache = options.cache,
-                                          .threads = options.common.threads},
-                                         settings);
+  result.quality =
+      MeasureTextPerplexity(*result.subjects[1], result.subjects[0].get(), options.text,
+                            {.context = options.context, .windows = options.windows, .cache = options.cache}, settings);
   result.speed = MeasureSpeed(result.subjects, tests,
                               {.repetitions = options.repetitions,
                                .cache = options.cache,

@@ -78,12 +78,10 @@ int Run(const Options& options) {
   Subject subject(options.model, *backend);
   const std::unique_ptr<Subject> base =
       options.base.empty() ? nullptr : std::make_unique<Subject>(options.base, *backend);
-  const RunRecord run = MeasureTextPerplexity(subject, base.get(), options.text,
-                                              {.context = options.context,
-                                               .windows = options.windows,
-                                               .cache = options.cache,
-                                               .threads = options.common.threads},
-                                              {{"threads", std::to_string(options.common.threads)}});
+  const RunRecord run =
+      MeasureTextPerplexity(subject, base.get(), options.text,
+                            {.context = options.context, .windows = options.windows, .cache = options.cache},
+                            {{"threads", std::to_string(options.common.threads)}});
   Keep(options.database, {&run, 1});
   if (options.common.json) {
     PrintJson(ResultJson(options, run, *backend));

@@ -18,8 +18,8 @@ class Gemma4Builder {
     input_width_ = builder_.keys.Count("embedding_length_per_layer_input");
     own_kv_ = builder_.layers() - builder_.keys.Count("attention.shared_kv_layers");
     if (own_kv_ < 1) {
-      Fail(ErrorKind::kBadFile, "{}: attention.shared_kv_layers leaves no layer of {} with keys and values",
-           file.path().string(), builder_.layers());
+      Fail(ErrorKind::kBadFile, "{}: attention.shared_kv_layers leaves no layer of {} with keys and values; {}",
+           file.path().string(), builder_.layers(), kGetAgain);
     }
   }
 
@@ -85,8 +85,8 @@ class Gemma4Builder {
     for (int i = own_kv_ - 1; i >= 0; --i) {
       if (IsLocal(i) == IsLocal(layer)) return i;
     }
-    Fail(ErrorKind::kBadFile, "{}: layer {} shares keys and values, and no earlier layer of its kind has any",
-         file_.path().string(), layer);
+    Fail(ErrorKind::kBadFile, "{}: layer {} shares keys and values, and no earlier layer of its kind has any; {}",
+         file_.path().string(), layer, kGetAgain);
   }
 
   // The experts' router and inputs have norms of their own; the dense network is the shared expert.
@@ -109,8 +109,8 @@ class Gemma4Builder {
   void AddInputs() {
     const int all = builder_.layers() * input_width_;
     if (builder_.layers() > (1 << 24) / input_width_) {
-      Fail(ErrorKind::kBadFile, "{}: {} layers with inputs of {} are no model", file_.path().string(),
-           builder_.layers(), input_width_);
+      Fail(ErrorKind::kBadFile, "{}: {} layers with inputs of {} are no model; {}", file_.path().string(),
+           builder_.layers(), input_width_, kGetAgain);
     }
     const auto half = static_cast<float>(1.0 / std::sqrt(2.0));
     PerLayerInputSpec inputs;

@@ -42,6 +42,7 @@ constexpr Neutral kNeutral[] = {
     {"embedding_length_per_layer_input", 0, 0},
     {"embedding_scale", 0, 1},
     {"expert_count", 0, 0},
+    {"expert_gating_func", 1, 1},  // softmax
     {"expert_group_count", 0, 1},
     {"expert_group_used_count", 0, 1},
     {"expert_shared_count", 0, 0},
@@ -107,8 +108,8 @@ bool Hyperparameters::Has(std::string_view key) const { return file_.Find(Name(k
 
 int Hyperparameters::InRange(std::string_view key, uint64_t value, int least) const {
   if (value < static_cast<uint64_t>(least) || value > kMost) {
-    Fail(ErrorKind::kBadFile, "{}: {} is {}; it must lie in {}..{}", file_.path().string(), Name(key), value, least,
-         kMost);
+    Fail(ErrorKind::kBadFile, "{}: {} is {}; it must lie in {}..{}; {}", file_.path().string(), Name(key), value, least,
+         kMost, kGetAgain);
   }
   return static_cast<int>(value);
 }
@@ -123,7 +124,7 @@ int Hyperparameters::IntAt(std::string_view key, int layer) const {
   if (value == nullptr || value->type != GgufType::kArray) return Int(key);
   const std::vector<int64_t> numbers = file_.FindInts(name);
   if (static_cast<size_t>(layer) >= numbers.size() || numbers[static_cast<size_t>(layer)] < 0) {
-    Fail(ErrorKind::kBadFile, "{}: {} has no number for layer {}", file_.path().string(), name, layer);
+    Fail(ErrorKind::kBadFile, "{}: {} has no number for layer {}; {}", file_.path().string(), name, layer, kGetAgain);
   }
   return InRange(key, static_cast<uint64_t>(numbers[static_cast<size_t>(layer)]), 1);
 }
@@ -144,7 +145,8 @@ float Hyperparameters::Float(std::string_view key) const {
 float Hyperparameters::FloatOr(std::string_view key, float otherwise) const {
   const auto value = static_cast<float>(file_.FindFloat(Read(key)).value_or(static_cast<double>(otherwise)));
   if (!std::isfinite(value)) {
-    Fail(ErrorKind::kBadFile, "{}: {} is {}; it must be finite", file_.path().string(), Name(key), value);
+    Fail(ErrorKind::kBadFile, "{}: {} is {}; it must be finite; {}", file_.path().string(), Name(key), value,
+         kGetAgain);
   }
   return value;
 }
@@ -152,8 +154,8 @@ float Hyperparameters::FloatOr(std::string_view key, float otherwise) const {
 float Hyperparameters::PositiveOr(std::string_view key, float otherwise) const {
   const float value = FloatOr(key, otherwise);
   if (!(value > 0.0F)) {
-    Fail(ErrorKind::kBadFile, "{}: {} is {}; it must be a finite number above 0", file_.path().string(), Name(key),
-         value);
+    Fail(ErrorKind::kBadFile, "{}: {} is {}; it must be a finite number above 0; {}", file_.path().string(), Name(key),
+         value, kGetAgain);
   }
   return value;
 }
@@ -181,7 +183,8 @@ std::vector<bool> Hyperparameters::BoolsOfLayers(std::string_view key, int layer
   std::vector<bool> flags;
   for (const int64_t flag : file_.FindInts(name)) flags.push_back(flag != 0);
   if (flags.size() != static_cast<size_t>(layers)) {
-    Fail(ErrorKind::kBadFile, "{}: {} has {} entries for {} layers", file_.path().string(), name, flags.size(), layers);
+    Fail(ErrorKind::kBadFile, "{}: {} has {} entries for {} layers; {}", file_.path().string(), name, flags.size(),
+         layers, kGetAgain);
   }
   return flags;
 }
@@ -193,7 +196,8 @@ void Hyperparameters::RefuseUnread() const {
     if (!name.starts_with(prefix_) || read_.contains(name)) continue;
     if (SaysNothing(std::string_view(name).substr(prefix_.size()), file_, name)) continue;
     Fail(ErrorKind::kUnsupported,
-         "{}: {} asks for something that is not built for these models: leaving it out would give wrong results",
+         "{}: {} asks for something that is not built for these models: leaving it out would give wrong results; look "
+         "for a newer Assay",
          file_.path().string(), name);
   }
 }

@@ -15,8 +15,8 @@ DeltaNetSpec DeltaNet(SpecBuilder& builder, const GgufFile& file, int layer) {
   const bool plausible = d.key_heads <= 4096 && d.value_heads <= 4096 && d.head_dim <= 4096 && d.conv_window <= 64;
   if (!plausible || d.value_heads % d.key_heads != 0 || inner != d.value_heads * d.head_dim) {
     Fail(ErrorKind::kBadFile,
-         "{}: delta-net sizes do not fit together: {} key heads, {} value heads of {}, inner size {}, window {}",
-         file.path().string(), d.key_heads, d.value_heads, d.head_dim, inner, d.conv_window);
+         "{}: delta-net sizes do not fit together: {} key heads, {} value heads of {}, inner size {}, window {}; {}",
+         file.path().string(), d.key_heads, d.value_heads, d.head_dim, inner, d.conv_window, kGetAgain);
   }
   const int width = builder.spec.width;
   const auto name = [layer](std::string_view suffix) { return SpecBuilder::Block(layer, suffix); };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numbers>
 
 #include "base/error.h"
@@ -17,17 +16,14 @@ constexpr float kLargestFactor = 1e6F;
 std::vector<double> Divisors(const GgufTensor* tensor, const std::string& file, int count) {
   std::vector<double> divisors(static_cast<size_t>(count), 1.0);
   if (tensor == nullptr) return divisors;
-  if (tensor->format != Format::kF32) {
-    Fail(ErrorKind::kUnsupported, "{}: tensor {} must be F32", file, tensor->name);
-  }
+  std::vector<float> values(tensor->elements());
+  TraitsOf(tensor->format).decode(tensor->data.data(), values.data(), static_cast<int64_t>(values.size()));
   for (size_t i = 0; i < divisors.size(); ++i) {
-    float value = 0.0F;
-    std::memcpy(&value, tensor->data.data() + i * sizeof(value), sizeof(value));
-    if (!(value > 0.0F) || !std::isfinite(value)) {
-      Fail(ErrorKind::kBadFile, "{}: {} has {} at {}; each must be a finite number above 0", file, tensor->name, value,
-           i);
+    if (!(values[i] > 0.0F) || !std::isfinite(values[i])) {
+      Fail(ErrorKind::kBadFile, "{}: {} has {} at {}; each must be a finite number above 0; {}", file, tensor->name,
+           values[i], i, kGetAgain);
     }
-    divisors[i] = static_cast<double>(value);
+    divisors[i] = static_cast<double>(values[i]);
   }
   return divisors;
 }
@@ -81,7 +77,8 @@ RopeSpec MakeRope(const Hyperparameters& keys, const std::string& file, int cont
   std::string kind = keys.StringOr("rope.scaling.type", "linear");
   const float factor = FactorOf(keys, file, kind);
   if (kind != "none" && kind != "linear" && kind != "yarn" && kind != "longrope") {
-    Fail(ErrorKind::kUnsupported, "{}: rope.scaling.type is '{}'; only none, linear, yarn and longrope work", file,
+    Fail(ErrorKind::kUnsupported,
+         "{}: rope.scaling.type is '{}'; only none, linear, yarn and longrope work; look for a newer Assay", file,
          kind);
   }
   if (!choice.scaled) kind = "none";

@@ -49,18 +49,19 @@ SpecBuilder::SpecBuilder(const GgufFile& file, NormKind norms) : keys(file), fil
       norms == NormKind::kRms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
   eps_ = spec.norm_eps = keys.Float(eps_key);
   if (eps_ < 0.0F || eps_ > 1.0F) {
-    Fail(ErrorKind::kBadFile, "{}: {}.{} is {}, which no norm can use", file.path().string(), spec.architecture,
-         eps_key, eps_);
+    Fail(ErrorKind::kBadFile, "{}: {}.{} is {}, which no norm can use; {}", file.path().string(), spec.architecture,
+         eps_key, eps_, kGetAgain);
   }
   blocks_ = keys.Int("block_count");
   layers_ = blocks_ - keys.Count("nextn_predict_layers");
   if (layers_ < 1) {
-    Fail(ErrorKind::kBadFile, "{}: {} blocks of which {} are prediction heads leave no layers", file.path().string(),
-         blocks_, blocks_ - layers_);
+    Fail(ErrorKind::kBadFile, "{}: {} blocks of which {} are prediction heads leave no layers; {}",
+         file.path().string(), blocks_, blocks_ - layers_, kGetAgain);
   }
   const GgufTensor* embedding = file.FindTensor("token_embd.weight");
   if (embedding == nullptr || embedding->shape.size() != 2 || embedding->rows() > kMostRows) {
-    Fail(ErrorKind::kBadFile, "{}: tensor token_embd.weight is missing or not a matrix", file.path().string());
+    Fail(ErrorKind::kBadFile, "{}: tensor token_embd.weight is missing or not a matrix; {}", file.path().string(),
+         kGetAgain);
   }
   spec.vocab = static_cast<int>(embedding->rows());
   spec.token_embedding = Need("token_embd.weight", {spec.width, spec.vocab});
@@ -74,8 +75,8 @@ const GgufTensor* SpecBuilder::Find(const std::string& name, std::initializer_li
   const GgufTensor* tensor = file_.FindTensor(name);
   if (tensor == nullptr) return nullptr;
   if (!SameShape(tensor->shape, shape)) {
-    Fail(ErrorKind::kBadFile, "{}: tensor {} has shape {}; {} needs {}", file_.path().string(), name,
-         ShapeText(tensor->shape), spec.architecture, ShapeText(shape));
+    Fail(ErrorKind::kBadFile, "{}: tensor {} has shape {}, {} needs {}; {}", file_.path().string(), name,
+         ShapeText(tensor->shape), spec.architecture, ShapeText(shape), kGetAgain);
   }
   used_.insert(name);
   return tensor;
@@ -84,8 +85,8 @@ const GgufTensor* SpecBuilder::Find(const std::string& name, std::initializer_li
 const GgufTensor* SpecBuilder::Need(const std::string& name, std::initializer_list<int> shape) {
   const GgufTensor* tensor = Find(name, shape);
   if (tensor == nullptr) {
-    Fail(ErrorKind::kBadFile, "{}: tensor {} is missing; {} needs it with shape {}", file_.path().string(), name,
-         spec.architecture, ShapeText(shape));
+    Fail(ErrorKind::kBadFile, "{}: tensor {} is missing, {} needs it with shape {}; {}", file_.path().string(), name,
+         spec.architecture, ShapeText(shape), kGetAgain);
   }
   return tensor;
 }
@@ -120,16 +121,18 @@ float SpecBuilder::Scalar(const std::string& name) {
   const GgufTensor* tensor = Need(name, {1});
   float value = 0.0F;
   TraitsOf(tensor->format).decode(tensor->data.data(), &value, 1);
-  if (!std::isfinite(value)) Fail(ErrorKind::kBadFile, "{}: {} is {}", file_.path().string(), name, value);
+  if (!std::isfinite(value))
+    Fail(ErrorKind::kBadFile, "{}: {} is {}; {}", file_.path().string(), name, value, kGetAgain);
   return value;
 }
 
 RopeSpec SpecBuilder::Rope(int head_dim, const RopeOptions& options) {
   RopeChoice choice;
+  keys.Ignore("rope.freq_base");  // where all layers have a base of their own
   choice.dimensions = keys.IntOr(options.dimensions_key, head_dim);
   if (choice.dimensions > head_dim || choice.dimensions % 2 != 0) {
-    Fail(ErrorKind::kBadFile, "{}: rope over {} of {} dimensions is not possible", file_.path().string(),
-         choice.dimensions, head_dim);
+    Fail(ErrorKind::kBadFile, "{}: rope over {} of {} dimensions is not possible; {}", file_.path().string(),
+         choice.dimensions, head_dim, kGetAgain);
   }
   choice.neox = options.neox;
   choice.base_key = options.base_key;
@@ -141,8 +144,8 @@ RopeSpec SpecBuilder::Rope(int head_dim, const RopeOptions& options) {
     choice.long_divisors = Maybe("rope_factors_long.weight", {half});
     choice.short_divisors = Maybe("rope_factors_short.weight", {half});
     if ((choice.long_divisors == nullptr) != (choice.short_divisors == nullptr)) {
-      Fail(ErrorKind::kBadFile, "{}: of rope_factors_long.weight and rope_factors_short.weight one is missing",
-           file_.path().string());
+      Fail(ErrorKind::kBadFile, "{}: of rope_factors_long.weight and rope_factors_short.weight one is missing; {}",
+           file_.path().string(), kGetAgain);
     }
   }
   return MakeRope(keys, file_.path().string(), spec.context_length, choice);
@@ -187,8 +190,8 @@ AttentionSpec SpecBuilder::AttentionSizes(int layer, std::string_view key_length
   a.kv_heads = keys.IntAtOr("attention.head_count_kv", layer, a.heads);
   a.head_dim = keys.IntOr(key_length, spec.width / a.heads);
   if (a.heads % a.kv_heads != 0 || a.head_dim < 2 || a.head_dim > 4096 || a.heads > 4096) {
-    Fail(ErrorKind::kBadFile, "{}: {} heads of {} over {} key-value heads do not fit together", file_.path().string(),
-         a.heads, a.head_dim, a.kv_heads);
+    Fail(ErrorKind::kBadFile, "{}: {} heads of {} over {} key-value heads do not fit together; {}",
+         file_.path().string(), a.heads, a.head_dim, a.kv_heads, kGetAgain);
   }
   if (keys.IntOr(value_length, a.head_dim) != a.head_dim) {
     Fail(ErrorKind::kUnsupported, "{}: keys of {} and values of another length ({}); only equal lengths work",
@@ -219,7 +222,14 @@ AttentionSpec SpecBuilder::Attention(int layer, const AttentionOptions& options)
   };
   a.q_norm = norm("attn_q_norm", a.heads);
   a.k_norm = norm("attn_k_norm", a.kv_heads);
-  if (options.rope) a.rope = Rope(a.head_dim, *options.rope);
+  if (options.rope) {
+    a.rope = Rope(a.head_dim, *options.rope);
+  } else {
+    // Where no layer has positions.
+    for (const std::string_view key : {"freq_base", "dimension_count", "scaling.type", "scaling.factor"}) {
+      keys.Ignore("rope." + std::string(key));
+    }
+  }
   return a;
 }
 
@@ -253,10 +263,11 @@ MoeSpec SpecBuilder::Moe(int layer, const MoeOptions& options) {
   m.width = options.width > 0 ? keys.IntAtOr("expert_feed_forward_length", layer, options.width)
                               : keys.IntAt("expert_feed_forward_length", layer);
   m.activation = options.activation;
-  m.renormalise = options.renormalise;
+  m.renormalise = keys.BoolOr("expert_weights_norm", options.renormalise);
   m.scale = keys.ScaleOr("expert_weights_scale", 1.0F);
   if (m.used > m.experts || m.experts > 4096) {
-    Fail(ErrorKind::kBadFile, "{}: {} of {} experts cannot be used", file_.path().string(), m.used, m.experts);
+    Fail(ErrorKind::kBadFile, "{}: {} of {} experts cannot be used; {}", file_.path().string(), m.used, m.experts,
+         kGetAgain);
   }
   const auto name = [layer](std::string_view suffix) { return Block(layer, suffix); };
   m.router = NeedMatrix(name("ffn_gate_inp.weight"), {spec.width, m.experts});
@@ -316,7 +327,7 @@ ModelSpec SpecBuilder::Finish() {
   if (unknown > 0) {
     Fail(ErrorKind::kUnsupported,
          "{}: {} tensor(s) that {} models are not known to have, the first is {}: "
-         "leaving them out would give wrong results",
+         "leaving them out would give wrong results; look for a newer Assay, or a file of the plain model",
          file_.path().string(), unknown, spec.architecture, first);
   }
   keys.RefuseUnread();
