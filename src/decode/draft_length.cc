@@ -41,9 +41,14 @@ void DraftLength::BeginText() {
 
 double DraftLength::MostLost(int guesses) const {
   const double seconds = costs_.Reading(unread_) + guesses * costs_.guess() + costs_.Verify(guesses + 1);
+  return seconds / costs_.plain() - 1.0;
+}
+
+bool DraftLength::Affords(int guesses) const {
+  const double lost = MostLost(guesses);
   // Who leaves plain decoding may have to go back.
   const bool leaves = unread_ > 0 || !after_draft_;
-  return seconds / costs_.plain() - 1.0 + (leaves ? std::max(0.0, switch_) : 0.0);
+  return lost + (leaves ? std::max(0.0, switch_) : 0.0) <= budget_ && (guesses == 1 || kLongDrafts * lost <= budget_);
 }
 
 int DraftLength::Choose(int most) const {
@@ -52,7 +57,7 @@ int DraftLength::Choose(int most) const {
   int best = 0;
   double best_rate = kWorthwhile / costs_.plain();
   for (int k = 1; k <= std::min(most, max_draft_); ++k) {
-    if (MostLost(k) > (k == 1 ? budget_ : budget_ / kLongDrafts)) continue;
+    if (!Affords(k)) continue;
     const LearnedAcceptance::Expected& round = expected[static_cast<size_t>(k)];
     const double rate = round.tokens / (round.steps * costs_.guess() + costs_.Verify(1.0 + round.guesses));
     if (rate > best_rate) {

@@ -36,6 +36,7 @@ class DraftLength {
   void Learn(int asked, const SpeculationRound& round);
   void LearnPlain(double seconds);
   double MostLost(int guesses) const;  // by a round, in plain steps
+  bool Affords(int guesses) const;
   void Pay(double steps);
 
   int max_draft_;
