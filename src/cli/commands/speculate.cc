@@ -147,13 +147,13 @@ class Watch {
   std::optional<Progress> bar_;
 };
 
-PairResult MeasureDraft(const Options& options, Store& store, LoadedModel& target, DraftSource& source,
-                        std::span<const PromptSet> sets) {
+PairResult MeasureDraft(const Options& options, Store& store, LoadedModel& target, const ModelIdentity& identity,
+                        DraftSource& source, std::span<const PromptSet> sets) {
   const std::string name = source.name();
   const std::unique_ptr<LoadedModel> draft = Load(source, options, *target.model, target.engine.backend());
   int longest = 0;
   for (const DraftSetting& length : options.settings.lengths) longest = std::max(longest, length.options.draft_length);
-  EngineSpeculationLab lab(target, draft.get(), name, sets,
+  EngineSpeculationLab lab(target, identity, draft.get(), name, sets,
                            {.threads = options.common.threads,
                             .cache = options.cache,
                             .tokens = options.settings.tokens,
@@ -192,7 +192,8 @@ int Run(Options& options) {
                          .environment = CaptureEnvironment(),
                          .drafts = options.drafts,
                          .pairs = {}};
-  for (DraftSource& draft : drafts) study.pairs.push_back(MeasureDraft(options, store, target, draft, sets));
+  const ModelIdentity identity = Identify(target.model->file);
+  for (DraftSource& draft : drafts) study.pairs.push_back(MeasureDraft(options, store, target, identity, draft, sets));
   return Report(options, study);
 }
 
