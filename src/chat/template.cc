@@ -14,6 +14,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+jinja::Value FromText(jinja::Budget& budget, const std::string& text) {
+  if (!IsUtf8(text)) throw jinja::TemplateUnsupported("a text of the conversation is not UTF-8");
+  return jinja::MakeText(budget, text);
+}
+
 jinja::Value FromJson(jinja::Budget& budget, const Json& json, int depth) {
   if (depth > jinja::Limits::kNesting) {
     throw jinja::TemplateUnsupported("lists or objects lie in each other too deep");
@@ -29,7 +34,7 @@ jinja::Value FromJson(jinja::Budget& budget, const Json& json, int depth) {
     case Json::value_t::number_float:
       return jinja::Value(json.get<double>());
     case Json::value_t::string:
-      return jinja::MakeText(budget, json.get<std::string>());
+      return FromText(budget, json.get_ref<const std::string&>());
     case Json::value_t::array: {
       std::vector<jinja::Value> items;
       for (const Json& item : json) items.push_back(FromJson(budget, item, depth + 1));
@@ -38,7 +43,7 @@ jinja::Value FromJson(jinja::Budget& budget, const Json& json, int depth) {
     case Json::value_t::object: {
       jinja::DictBuilder dict(budget);
       for (const auto& [key, value] : json.items()) {
-        dict.Set(jinja::MakeText(budget, key), FromJson(budget, value, depth + 1));
+        dict.Set(FromText(budget, key), FromJson(budget, value, depth + 1));
       }
       return dict.Finish();
     }
