@@ -114,7 +114,8 @@ EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, const ModelIdent
 std::vector<Token> EngineSpeculationLab::Encode(const Prompt& prompt) const {
   const Tokenizer& tokenizer = *target_.model->tokenizer;
   std::vector<Token> tokens = tokenizer.Encode(prompt.text, /*parse_special=*/true);
-  if (tokenizer.vocab().add_bos && tokenizer.vocab().bos) tokens.insert(tokens.begin(), *tokenizer.vocab().bos);
+  const bool adds_bos = tokenizer.vocab().add_bos && !prompt.rendered;
+  if (adds_bos && tokenizer.vocab().bos) tokens.insert(tokens.begin(), *tokenizer.vocab().bos);
   return tokens;
 }
 
