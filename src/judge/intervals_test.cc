@@ -8,8 +8,10 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <functional>
 #include <limits>
 
+#include "base/rng.h"
 #include "judge/statistics.h"
 #include "judge/testing/worlds.h"
 

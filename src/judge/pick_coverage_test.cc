@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/rng.h"
 #include "judge/pick.h"
 #include "judge/statistics.h"
 #include "judge/testing/worlds.h"
