@@ -209,6 +209,53 @@ TEST(PerplexityCommandTest, LogitsThatAreNotFiniteMakeTheRunInvalid) {
   ExpectOneLineError(RunAssay(compared), 4, "the base model");
 }
 
+TEST(PerplexityCommandTest, TheAdviceForLogitsThatAreNotFiniteIsNotWhatWasDoneAlready) {
+  const std::string broken = BrokenModel("output_norm.weight", std::nanf(""));
+  const auto advice = [&](const std::string& cache) {
+    return RunAssay({"perplexity", "-m", broken, "-f", BundledPath("eval_prose.txt"), "-c", "64", "--windows", "1",
+                     "--cache", cache})
+        .err;
+  };
+  EXPECT_THAT(advice("f16"), HasSubstr("try --cache f32"));
+  EXPECT_THAT(advice("f32"), ::testing::Not(HasSubstr("--cache")));
+}
+
+TEST(PerplexityCommandTest, ABaseThatReadsTheTextAsOtherTokensIsRefused) {
+  const GgufFile file = GgufFile::Open(BundledPath(kDraft));
+  GgufMetadata metadata = file.metadata();
+  SetMetadata(metadata, "tokenizer.ggml.pre", GgufValue::Of("gpt-2"));  // a stop and the end of its line are two pieces
+  std::vector<GgufTensorInfo> infos;
+  for (const GgufTensor& tensor : file.tensors()) infos.push_back({tensor.name, tensor.shape, tensor.format});
+  const std::string other = WriteTemporary("other-rules.gguf", "");
+  {
+    GgufWriter writer(other, metadata, infos);
+    for (const GgufTensor& tensor : file.tensors()) writer.WriteData(tensor.data);
+    writer.Finish();
+  }
+  const auto compare = [&](const std::string& text) {
+    return RunAssay({"perplexity", "-m", other, "--base", BundledPath(kDraft), "-f", text, "-c", "16"});
+  };
+  std::string words = "the king of the land", lines = words;
+  for (int i = 0; i < 200; ++i) {
+    words += " and the sea";
+    lines += i == 150 ? ".\n" : " and the sea";
+  }
+  EXPECT_EQ(compare(WriteTemporary("words.txt", words)).exit_code, 0);
+  ExpectOneLineError(compare(WriteTemporary("lines.txt", lines)), 2, "have different tokenizers: they read window");
+}
+
+TEST(BenchCommandTest, AModelWhoseLogitsAreNotFiniteIsInvalid) {
+  const Outcome outcome =
+      RunAssay({"bench", "-m", BundledPath(kDraft), BrokenModel("output_norm.weight", std::nanf("")), "-p", "8", "-n",
+                "4", "-r", "1", "-t", "1", "--json"});
+  EXPECT_EQ(outcome.exit_code, 4);
+  EXPECT_THAT(outcome.err, HasSubstr("assay: invalid: finite: "));
+  const json result = json::parse(outcome.out);
+  EXPECT_EQ(result["guards"][0]["name"], "finite");
+  EXPECT_EQ(result["guards"][0]["tripped"], true);
+  EXPECT_THAT(result["guards"][0]["evidence"].get<std::string>(), HasSubstr("broken.gguf: logits that are not finite"));
+}
+
 TEST(BenchCommandTest, EveryTestOfEveryModelKeepsItsSamples) {
   const json result = RunJson(
       {"bench", "-m", BundledPath(kDraft), BundledPath(kModel), "-p", "32,64", "-n", "8", "-d", "0,16", "-r", "3"});

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "quant/formats.h"
 
 namespace assay {
@@ -115,6 +116,9 @@ class Backend {
   virtual std::string description() const = 0;  // what runs: "cpu: avx512_vnni, 2 threads"
   // What the activations become: "float", "int8 in blocks of 32". The same for both where there is one arithmetic only.
   virtual std::string_view Describe(Arithmetic arithmetic) const = 0;
+
+  // The host's threads, for loops between the calls: one team for all that a run does.
+  virtual ThreadPool& pool() = 0;
 
   virtual std::unique_ptr<Weight> Load(const WeightSource& source) = 0;       // for products
   virtual std::unique_ptr<Weight> LoadTable(const WeightSource& source) = 0;  // for Embed(): rows are looked up

@@ -104,8 +104,10 @@ SpeedRuns MeasureSpeed(std::span<const std::unique_ptr<Subject>> subjects, std::
     speeds.runs.push_back(RecordOf(result, std::move(run)));
     speeds.models.push_back(result.model);
   }
-  speeds.guards = CheckSpeeds(speeds.runs);
-  for (RunRecord& run : speeds.runs) run.guards = speeds.guards;
+  const std::vector<GuardResult> shared = CheckSpeeds(speeds.runs);
+  speeds.guards = {FiniteOf(speeds.runs)};
+  speeds.guards.insert(speeds.guards.end(), shared.begin(), shared.end());
+  for (RunRecord& run : speeds.runs) run.guards.insert(run.guards.end(), shared.begin(), shared.end());
   about.kind = "machine";
   about.test = "probe";
   speeds.probe = RecordOf(report.probe, std::move(about));

@@ -15,7 +15,8 @@ Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<co
                                  std::vector<SpeculationRound>& rounds) {
   CheckGeneration(prompt, options, target.context() - target.position());
   if (speculation.draft_length < 1 || speculation.draft_length > kMaxDraftLength) {
-    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens", speculation.draft_length, kMaxDraftLength);
+    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens; give another", speculation.draft_length,
+         kMaxDraftLength);
   }
   Emitter emitter(options, tokenizer, on_token, target.context());
   Rng rng(options.seed);

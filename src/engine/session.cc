@@ -274,6 +274,7 @@ double Session::TopProbability(size_t row) {
 
 int Session::position() const { return impl_->state.position(); }
 int Session::context() const { return impl_->options.context; }
+CacheType Session::cache() const { return impl_->options.cache; }
 std::span<const Token> Session::tokens() const { return impl_->history; }
 
 void Session::Settle() { impl_->state.Settle(); }

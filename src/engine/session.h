@@ -80,6 +80,7 @@ class Session {
 
   int position() const;  // tokens held
   int context() const;
+  CacheType cache() const;
   std::span<const Token> tokens() const;
 
   // Back to the first `position` tokens, without decoding. Of a model with recurrent layers: to 0, or to any position

@@ -41,7 +41,8 @@ class PartParser {
  private:
   template <typename... Args>
   [[noreturn]] void Bad(fmt::format_string<Args...> format, Args&&... args) const {
-    Fail(ErrorKind::kBadFile, "{}: {}", cursor_.source(), fmt::format(format, std::forward<Args>(args)...));
+    Fail(ErrorKind::kBadFile, "{}: {}; {}", cursor_.source(), fmt::format(format, std::forward<Args>(args)...),
+         kGetAgain);
   }
 
   std::pair<uint64_t, uint64_t> ParseHeader();
@@ -295,11 +296,11 @@ uint64_t GgufAlignment(const GgufMetadata& metadata, std::string_view source) {
   if (entry == metadata.end()) return kGgufDefaultAlignment;
   const auto* alignment = std::get_if<uint64_t>(&entry->second.value);
   if (alignment == nullptr || entry->second.type != GgufType::kUint32) {
-    Fail(ErrorKind::kBadFile, "{}: {} is not a 32-bit unsigned integer", source, kGgufAlignmentKey);
+    Fail(ErrorKind::kBadFile, "{}: {} is not a 32-bit unsigned integer; {}", source, kGgufAlignmentKey, kGetAgain);
   }
   if (*alignment < kLeastAlignment || *alignment > kMostAlignment || (*alignment & (*alignment - 1)) != 0) {
-    Fail(ErrorKind::kBadFile, "{}: {} is {}, which is not a power of two from {} to {}", source, kGgufAlignmentKey,
-         *alignment, kLeastAlignment, kMostAlignment);
+    Fail(ErrorKind::kBadFile, "{}: {} is {}, which is not a power of two from {} to {}; {}", source, kGgufAlignmentKey,
+         *alignment, kLeastAlignment, kMostAlignment, kGetAgain);
   }
   return *alignment;
 }

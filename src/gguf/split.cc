@@ -88,19 +88,20 @@ GgufFile GgufFile::Open(const std::filesystem::path& path) {
   for (uint64_t number = 2; number <= count; ++number) {
     const std::filesystem::path part_path = prefix + PartSuffix(number, count);
     if (!std::filesystem::exists(part_path)) {
-      Fail(ErrorKind::kBadFile, "{}: part {} of {} is missing: {} is not there", path.string(), number, count,
-           part_path.string());
+      Fail(ErrorKind::kBadFile, "{}: part {} of {} is missing: {} is not there; get all parts", path.string(), number,
+           count, part_path.string());
     }
     GgufPart part = file.MapPart(part_path);
     if (Unsigned(part, kSplitNo, 0) != number - 1 || Unsigned(part, kSplitCount, 0) != count) {
-      Fail(ErrorKind::kBadFile, "{}: does not say that it is part {} of {}: it belongs to another model",
+      Fail(ErrorKind::kBadFile,
+           "{}: does not say that it is part {} of {}: it belongs to another model; get all parts from one place",
            part_path.string(), number, count);
     }
     file.AddPart(std::move(part), file.maps_.back().bytes().size());
   }
   if (count > 1 && file.tensors_.size() != declared_tensors) {
-    Fail(ErrorKind::kBadFile, "{}: its {} parts have {} tensors together, but {} says {}", path.string(), count,
-         file.tensors_.size(), kSplitTensorsCount, declared_tensors);
+    Fail(ErrorKind::kBadFile, "{}: its {} parts have {} tensors together, but {} says {}; {}", path.string(), count,
+         file.tensors_.size(), kSplitTensorsCount, declared_tensors, kGetAgain);
   }
   file.IndexTensors();
   return file;

@@ -44,6 +44,15 @@ std::vector<NoiseFloor> NoiseFloors(std::span<const RunRecord> runs) {
   return floors;
 }
 
+GuardResult FiniteOf(std::span<const RunRecord> runs) {
+  for (const RunRecord& run : runs) {
+    for (const GuardResult& guard : run.guards) {
+      if (guard.name == "finite" && guard.tripped) return guard;
+    }
+  }
+  return CheckFinite(std::nullopt);
+}
+
 std::vector<GuardResult> CheckSpeeds(std::span<const RunRecord> runs) {
   std::vector<MachineBias> machine;
   std::vector<NamedEstimate> rates;

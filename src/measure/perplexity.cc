@@ -1,6 +1,7 @@
 #include "measure/perplexity.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,8 +11,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "decode/checked_tops.h"
 #include "judge/statistics.h"
 #include "measure/log_softmax.h"
+#include "measure/window_reader.h"
 #include "text/same_tokenizer.h"
 
 namespace assay {
@@ -81,16 +84,18 @@ struct Tally {
 // Takes the windows one after the other through all models.
 class Scorer {
  public:
-  Scorer(std::span<const ScoredModel> models, const ScoredModel& base, const PerplexityOptions& options)
+  Scorer(std::span<const ScoredModel> models, const ScoredModel& base, const PerplexityOptions& options,
+         ThreadPool& pool)
       : models_(models),
         base_(base),
         context_(options.context),
         activations_(options.activations),
         source_(options.source),
+        advice_(NonFiniteAdvice(options.cache)),
         vocab_(static_cast<size_t>(models.front().scored->vocab())),
         batch_(std::clamp(kLogitBytes / (vocab_ * sizeof(float)), size_t{1}, static_cast<size_t>(options.context))),
         tallies_(models.size()),
-        pool_(options.threads > 0 ? options.threads : HardwareThreads()) {}
+        pool_(pool) {}
 
   void Add(std::span<const Token> window) {
     const auto first = static_cast<size_t>(context_ / 2);
@@ -216,10 +221,8 @@ class Scorer {
   bool CheckFinite(const Batch& batch, std::string_view who, std::string_view how, size_t at, Tally& tally) const {
     for (size_t i = 0; i < batch.norms.size(); ++i) {
       if (batch.norms[i].finite) continue;
-      tally.failure = fmt::format(
-          "{}: the {} gives logits that are not finite in window {} at position {}{}: with a cache in half precision "
-          "keys may have left its range, try --cache f32; if that fails alike, the file is damaged",
-          source_, who, windows_, at + i, how);
+      tally.failure = fmt::format("{}: the {} gives logits that are not finite in window {} at position {}{}; {}",
+                                  source_, who, windows_, at + i, how, advice_);
       return false;
     }
     return true;
@@ -230,11 +233,12 @@ class Scorer {
   const int context_;
   const Arithmetic activations_;
   const std::string source_;
+  const std::string_view advice_;
   const size_t vocab_;
   const size_t batch_;
   std::vector<Tally> tallies_;  // as the models
   Tally base_tally_;
-  ThreadPool pool_;
+  ThreadPool& pool_;
   int windows_ = 0;
   int64_t positions_ = 0;
 };
@@ -279,6 +283,39 @@ void RequireComparable(const Model& model, const Model& base) {
   }
 }
 
+// The text as the tokenizers read it that might read it otherwise than the reference's.
+class OtherReadings {
+ public:
+  OtherReadings(const Model& reference, std::span<Engine* const> models, std::string_view text, int context)
+      : reference_(reference) {
+    for (const Engine* engine : models) {
+      const Model& model = engine->model();
+      if (MayReadOtherwise(*model.tokenizer, *reference.tokenizer)) {
+        readings_.push_back({&model, WindowReader(*model.tokenizer, text, context)});
+      }
+    }
+  }
+
+  void RequireSame(const std::vector<Token>& window, int number) {
+    for (Reading& reading : readings_) {
+      std::vector<Token> other;
+      if (reading.reader.Next(other) && other == window) continue;
+      Fail(ErrorKind::kUsage,
+           "{} and {} have different tokenizers: they read window {} of this text as other tokens; take models of one "
+           "family",
+           reading.model->file.path().string(), reference_.file.path().string(), number);
+    }
+  }
+
+ private:
+  struct Reading {
+    const Model* model;
+    WindowReader reader;
+  };
+  const Model& reference_;
+  std::vector<Reading> readings_;
+};
+
 }  // namespace
 
 double PerplexityResult::nll() const {
@@ -291,8 +328,8 @@ double PerplexityResult::ppl() const { return std::exp(nll()); }
 
 std::vector<PerplexityResult> ScoreWindows(std::span<const ScoredModel> models, const ScoredModel& base,
                                            const std::function<bool(std::vector<Token>&)>& next_window,
-                                           const PerplexityOptions& options) {
-  Scorer scorer(models, base, options);
+                                           const PerplexityOptions& options, ThreadPool& pool) {
+  Scorer scorer(models, base, options, pool);
   std::vector<Token> window;
   while ((options.windows == 0 || scorer.windows() < options.windows) && !scorer.AllFailed() && next_window(window)) {
     scorer.Add(window);
@@ -325,6 +362,7 @@ std::vector<PerplexityResult> MeasurePerplexities(std::span<Engine* const> model
     base_source = sessions.back()->sources();
   }
   WindowReader reader(*reference.tokenizer, text, options.context);
+  OtherReadings others(reference, models, text, options.context);
   int begun = 0;
   const auto next_window = [&](std::vector<Token>& window) {
     if (options.progress && begun > 0) {
@@ -336,10 +374,19 @@ std::vector<PerplexityResult> MeasurePerplexities(std::span<Engine* const> model
       Fail(ErrorKind::kBadFile, "{}: {} tokens are less than one window of {}; give a longer text or a smaller -c",
            options.source, reader.tokens_read(), options.context);
     }
+    if (found) others.RequireSame(window, begun);
     ++begun;
     return found;
   };
-  std::vector<PerplexityResult> results = ScoreWindows(sources, base_source, next_window, options);
+  std::vector<PerplexityResult> results =
+      ScoreWindows(sources, base_source, next_window, options, models.front()->backend().pool());
+  if (reader.joins() > 0) {
+    spdlog::warn(
+        "{}: {} time(s) half a megabyte had no place where it could be cut; the tokens there may be others than those "
+        "of "
+        "the whole text",
+        options.source, reader.joins());
+  }
   for (PerplexityResult& result : results) result.seconds = watch.Seconds();
   return results;
 }

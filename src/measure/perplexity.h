@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "engine/session.h"
 #include "text/tokenizer.h"
 
@@ -23,7 +24,6 @@ struct PerplexityOptions {
   CacheType cache = CacheType::kF16;
   Arithmetic activations = Arithmetic::kFine;                // that scores
   EngineRounding engine_rounding = EngineRounding::kOfNone;  // beside fine arithmetic only
-  int threads = 0;                                           // for the scoring, 0: all that the process may use
   std::string_view source = "the text";                      // names the text in messages
   // Called after each window with the share of the work that is done, 0 to 1.
   std::function<void(double)> progress = {};
@@ -64,8 +64,8 @@ struct PerplexityResult {
 // Memory does not grow with the text, but for a few floats for each window and, with a base, one for each position.
 //
 // Several models go through the text together, and the base once for all of them. Throws kBadFile for a text without a
-// whole window, kUsage for tokenizers that differ, kInvalid when the base's logits are not finite; a model whose logits
-// are not is left out from there on, with the reason in its result.
+// whole window, kUsage for tokenizers that differ or read this text otherwise, kInvalid when the base's logits are not
+// finite; a model whose logits are not is left out from there on, with the reason in its result.
 std::vector<PerplexityResult> MeasurePerplexities(std::span<Engine* const> models, Engine* base, std::string_view text,
                                                   const PerplexityOptions& options);
 
@@ -90,35 +90,9 @@ struct ScoredModel {
 };
 
 // The same over ready windows: `next_window` fills in the tokens of the next one, or returns false. There may be no
-// base.
+// base. `pool` scores.
 std::vector<PerplexityResult> ScoreWindows(std::span<const ScoredModel> models, const ScoredModel& base,
                                            const std::function<bool(std::vector<Token>&)>& next_window,
-                                           const PerplexityOptions& options);
-
-// Cuts a text into windows of tokens, tokenizing it piece by piece as windows are asked for. Pieces end where no
-// tokenizer can join what stands on both sides, so that the tokens are those of the whole text.
-class WindowReader {
- public:
-  WindowReader(const Tokenizer& tokenizer, std::string_view text, int context);
-
-  // Fills in the next whole window, or returns false.
-  bool Next(std::vector<Token>& window);
-
-  int64_t tokens_read() const { return tokens_read_; }
-  // Share of the text that the windows given out cover, about.
-  double progress() const;
-
- private:
-  size_t PieceEnd() const;
-
-  const Tokenizer& tokenizer_;
-  std::string_view text_;
-  int context_;
-  bool cuttable_;
-  size_t offset_ = 0;
-  int64_t tokens_read_ = 0;
-  std::vector<Token> pending_;
-  size_t pending_begin_ = 0;
-};
+                                           const PerplexityOptions& options, ThreadPool& pool);
 
 }  // namespace assay

@@ -90,6 +90,7 @@ RunRecord RecordOf(const ThroughputResult& result, RunRecord about) {
   AddIf(record.metrics, "ops_per_s", result.ops_per_s);
   AddIf(record.metrics, "ops_util", result.ops_util);
   record.samples = result.samples;
+  record.guards.push_back(CheckFinite(result.failure.empty() ? std::nullopt : std::optional(result.failure)));
   return record;
 }
 

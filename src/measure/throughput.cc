@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/rng.h"
-#include "base/thread_pool.h"
+#include "decode/checked_tops.h"
 #include "measure/environment.h"
 
 namespace assay {
@@ -49,6 +49,7 @@ struct Cell {
   size_t test;
   bool placebo = false;
   std::vector<Sample> samples = {};
+  std::string failure = {};
 };
 
 // Every cell once in each round; the probe before, between and after.
@@ -63,7 +64,7 @@ void MeasureRounds(std::span<Engine* const> engines, std::span<const ThroughputT
   };
   const auto vocab = [&](const Cell& cell) { return engines[cell.model]->model().spec.vocab; };
   for (const Cell& cell : cells) WarmUp(session(cell), vocab(cell), tests[cell.test], options.seed);
-  FixedWork work(options.threads > 0 ? options.threads : HardwareThreads());
+  FixedWork work(engines.front()->backend().pool());
 
   const int count = static_cast<int>(cells.size());
   for (int round = 0; round < options.repetitions; ++round) {
@@ -79,6 +80,7 @@ void MeasureRounds(std::span<Engine* const> engines, std::span<const ThroughputT
       sample.round = round;
       sample.order = place;
       cell.samples.push_back(sample);
+      if (cell.failure.empty()) cell.failure = FailureOf(session(cell), *engines[cell.model], tests[cell.test]);
     }
   }
   probe.SampleRead();
@@ -119,6 +121,12 @@ Sample MeasureOnce(Session& session, int vocab, const ThroughputTest& test, uint
   sample.conditions.work_seconds = work_seconds;
   sample.tokens = test.tokens;
   return sample;
+}
+
+std::string FailureOf(Session& session, const Engine& engine, const ThroughputTest& test) {
+  if (session.Tops().back().finite) return "";
+  return fmt::format("{}: logits that are not finite at the end of {}; {}", engine.model().file.path().string(),
+                     test.name(), NonFiniteAdvice(session.cache()));
 }
 
 void WarmUp(Session& session, int vocab, const ThroughputTest& test, uint64_t seed) {
@@ -183,6 +191,7 @@ ThroughputReport MeasureThroughput(std::span<Engine* const> engines, std::span<c
                                                  options.cache, report.probe));
     report.results.back().model = cell.model;
     report.results.back().placebo = cell.placebo;
+    report.results.back().failure = std::move(cell.failure);
   }
   return report;
 }

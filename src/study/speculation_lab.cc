@@ -9,7 +9,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/thread_pool.h"
 #include "forge/quantize.h"
 #include "measure/environment.h"
 #include "text/same_tokenizer.h"
@@ -107,7 +106,7 @@ EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, LoadedModel* dra
   } else {
     drafter_ = MakeNgramDrafter();
   }
-  work_ = std::make_unique<FixedWork>(options.threads > 0 ? options.threads : HardwareThreads());
+  work_ = std::make_unique<FixedWork>(target.engine.backend().pool());
   WarmUp(prompt_sets.front().prompts.front());
 }
 

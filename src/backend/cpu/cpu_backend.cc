@@ -56,6 +56,7 @@ class CpuBackend : public Backend {
   std::string description() const override {
     return fmt::format("cpu: {}, {} {}", kernels_.name, pool_.size(), pool_.size() == 1 ? "thread" : "threads");
   }
+  ThreadPool& pool() override { return pool_; }
 
   std::string_view Describe(Arithmetic arithmetic) const override {
     return arithmetic == Arithmetic::kFine ? "int16 in blocks of 32" : "int8 in blocks of 32";

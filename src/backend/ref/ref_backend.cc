@@ -93,6 +93,7 @@ class RefBackend : public Backend {
   std::string description() const override {
     return fmt::format("ref: scalar, double accumulation, {} thread(s)", pool_.size());
   }
+  ThreadPool& pool() override { return pool_; }
 
   std::string_view Describe(Arithmetic /*arithmetic*/) const override { return "float"; }
 
@@ -349,7 +350,8 @@ class RefBackend : public Backend {
 }  // namespace
 
 std::unique_ptr<Backend> MakeRefBackend(int threads, std::string_view variant) {
-  if (!variant.empty()) Fail(ErrorKind::kUsage, "--backend ref:{}: the ref backend has no variants", variant);
+  if (!variant.empty())
+    Fail(ErrorKind::kUsage, "--backend ref:{}: the ref backend has no variants; say --backend ref", variant);
   return std::make_unique<RefBackend>(threads);
 }
 

@@ -91,8 +91,7 @@ Comparison Compare(const Options& options, Backend& backend) {
                                          {.context = options.context,
                                           .windows = options.windows,
                                           .cache = options.cache,
-                                          .engine_rounding = EngineRounding::kOfModelsAndBase,
-                                          .threads = options.common.threads},
+                                          .engine_rounding = EngineRounding::kOfModelsAndBase},
                                          settings);
   result.speed = MeasureSpeed(result.subjects, tests,
                               {.repetitions = options.repetitions,

@@ -91,8 +91,7 @@ int Run(const Options& options) {
                                                .windows = options.windows,
                                                .cache = options.cache,
                                                .activations = options.activations,
-                                               .engine_rounding = EngineRounding::kOfModelsAndBase,
-                                               .threads = options.common.threads},
+                                               .engine_rounding = EngineRounding::kOfModelsAndBase},
                                               {{"threads", std::to_string(options.common.threads)}});
   Keep(options.database, {&run, 1});
   if (options.common.json) {

@@ -48,7 +48,8 @@ DraftSetting ParseLength(const std::string& text) {
   const char* last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, length);
   if (error != std::errc() || end != last || length < 1 || length > kMaxDraftLength) {
-    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens, or '{}'", text, kMaxDraftLength, kAdaptive);
+    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens, or '{}'; give one of them", text, kMaxDraftLength,
+         kAdaptive);
   }
   return {text, {.draft_length = length}};
 }
@@ -57,7 +58,8 @@ std::vector<DraftSetting> ParseLengths(const std::vector<std::string>& texts) {
   std::vector<DraftSetting> lengths;
   for (const std::string& text : texts) {
     lengths.push_back(ParseLength(text));
-    if (std::count(texts.begin(), texts.end(), text) > 1) Fail(ErrorKind::kUsage, "-k {}: named twice", text);
+    if (std::count(texts.begin(), texts.end(), text) > 1)
+      Fail(ErrorKind::kUsage, "-k {}: named twice; name each once", text);
   }
   return lengths;
 }
@@ -72,7 +74,8 @@ std::vector<std::filesystem::path> ShippedPromptFiles(const std::string& target)
       return files;
     }
   }
-  Fail(ErrorKind::kUsage, "no --prompts given, and neither a folder prompts beside {} nor {} has the shipped sets",
+  Fail(ErrorKind::kUsage,
+       "no --prompts given, and neither a folder prompts beside {} nor {} has the shipped sets; name a file of prompts",
        target, ASSAY_PROMPTS);
 }
 
@@ -84,7 +87,8 @@ std::vector<PromptSet> ReadPrompts(const Options& options) {
     PromptSet set = ReadPromptSet(file);
     for (const PromptSet& other : sets) {
       if (other.name == set.name)
-        Fail(ErrorKind::kUsage, "--prompts {}: a set named {} is given already", file.string(), set.name);
+        Fail(ErrorKind::kUsage, "--prompts {}: a set named {} is given already; give each set a file name of its own",
+             file.string(), set.name);
     }
     sets.push_back(std::move(set));
   }

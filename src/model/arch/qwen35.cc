@@ -15,8 +15,8 @@ DeltaNetSpec DeltaNet(SpecBuilder& builder, const GgufFile& file, int layer) {
   const bool plausible = d.key_heads <= 4096 && d.value_heads <= 4096 && d.head_dim <= 4096 && d.conv_window <= 64;
   if (!plausible || d.value_heads % d.key_heads != 0 || inner != d.value_heads * d.head_dim) {
     Fail(ErrorKind::kBadFile,
-         "{}: delta-net sizes do not fit together: {} key heads, {} value heads of {}, inner size {}, window {}",
-         file.path().string(), d.key_heads, d.value_heads, d.head_dim, inner, d.conv_window);
+         "{}: delta-net sizes do not fit together: {} key heads, {} value heads of {}, inner size {}, window {}; {}",
+         file.path().string(), d.key_heads, d.value_heads, d.head_dim, inner, d.conv_window, kGetAgain);
   }
   const int width = builder.spec.width;
   const auto name = [layer](std::string_view suffix) { return SpecBuilder::Block(layer, suffix); };
@@ -38,7 +38,8 @@ MoeSpec Moe(SpecBuilder& builder, const GgufFile& file, int layer) {
   m.used = builder.Int("expert_used_count");
   m.width = builder.Int("expert_feed_forward_length");
   if (m.used > m.experts || m.experts > 4096) {
-    Fail(ErrorKind::kBadFile, "{}: {} of {} experts cannot be used", file.path().string(), m.used, m.experts);
+    Fail(ErrorKind::kBadFile, "{}: {} of {} experts cannot be used; {}", file.path().string(), m.used, m.experts,
+         kGetAgain);
   }
   const int width = builder.spec.width;
   const auto name = [layer](std::string_view suffix) { return SpecBuilder::Block(layer, suffix); };
@@ -70,8 +71,8 @@ ModelSpec BuildQwen35(const GgufFile& file) {
       std::min<uint64_t>(file.FindUint(spec.architecture + ".nextn_predict_layers").value_or(0), 1U << 20U));
   const int interval = builder.IntOr("full_attention_interval", 4);
   if (prediction_heads >= blocks) {
-    Fail(ErrorKind::kBadFile, "{}: {} blocks of which {} are prediction heads leave no layers", file.path().string(),
-         blocks, prediction_heads);
+    Fail(ErrorKind::kBadFile, "{}: {} blocks of which {} are prediction heads leave no layers; {}",
+         file.path().string(), blocks, prediction_heads, kGetAgain);
   }
   for (int i = 0; i < blocks - prediction_heads; ++i) {
     LayerSpec layer;

@@ -2,7 +2,7 @@
 
 #include <charconv>
 #include <cmath>
-#include <cstring>
+#include <vector>
 
 #include "base/error.h"
 
@@ -48,12 +48,13 @@ SpecBuilder::SpecBuilder(const GgufFile& file) : file_(file), prefix_(file.GetSt
   spec.context_length = Int("context_length");
   spec.norm_eps = FloatOr("attention.layer_norm_rms_epsilon", 1e-6F);
   if (!(spec.norm_eps >= 0.0F) || spec.norm_eps > 1.0F) {
-    Fail(ErrorKind::kBadFile, "{}: {} is {}, which no norm can use", file.path().string(),
-         Key("attention.layer_norm_rms_epsilon"), spec.norm_eps);
+    Fail(ErrorKind::kBadFile, "{}: {} is {}, which no norm can use; {}", file.path().string(),
+         Key("attention.layer_norm_rms_epsilon"), spec.norm_eps, kGetAgain);
   }
   const GgufTensor* embedding = file.FindTensor("token_embd.weight");
   if (embedding == nullptr || embedding->shape.size() != 2 || embedding->rows() > kMaxHyperparameter) {
-    Fail(ErrorKind::kBadFile, "{}: tensor token_embd.weight is missing or not a matrix", file.path().string());
+    Fail(ErrorKind::kBadFile, "{}: tensor token_embd.weight is missing or not a matrix; {}", file.path().string(),
+         kGetAgain);
   }
   spec.vocab = static_cast<int>(embedding->rows());
   spec.token_embedding = Need("token_embd.weight", {spec.width, spec.vocab});
@@ -65,8 +66,8 @@ SpecBuilder::SpecBuilder(const GgufFile& file) : file_(file), prefix_(file.GetSt
 int SpecBuilder::Int(std::string_view key) const {
   const uint64_t value = file_.GetUint(Key(key));
   if (value < 1 || value > kMaxHyperparameter) {
-    Fail(ErrorKind::kBadFile, "{}: {} is {}; it must lie in 1..{}", file_.path().string(), Key(key), value,
-         kMaxHyperparameter);
+    Fail(ErrorKind::kBadFile, "{}: {} is {}; it must lie in 1..{}; {}", file_.path().string(), Key(key), value,
+         kMaxHyperparameter, kGetAgain);
   }
   return static_cast<int>(value);
 }
@@ -82,21 +83,21 @@ float SpecBuilder::FloatOr(std::string_view key, float otherwise) const {
 float SpecBuilder::PositiveOr(std::string_view key, float otherwise) const {
   const float value = FloatOr(key, otherwise);
   if (!(value > 0.0F) || !std::isfinite(value)) {
-    Fail(ErrorKind::kBadFile, "{}: {} is {}; it must be a finite number above 0", file_.path().string(), Key(key),
-         value);
+    Fail(ErrorKind::kBadFile, "{}: {} is {}; it must be a finite number above 0; {}", file_.path().string(), Key(key),
+         value, kGetAgain);
   }
   return value;
 }
 
 const GgufTensor* SpecBuilder::RopeFactors(int dimensions) {
   const GgufTensor* tensor = Maybe("rope_freqs.weight", {dimensions / 2});
-  if (tensor == nullptr || tensor->format != Format::kF32) return tensor;
-  for (size_t i = 0; i < tensor->elements(); ++i) {
-    float value = 0.0F;
-    std::memcpy(&value, tensor->data.data() + i * sizeof(value), sizeof(value));
-    if (value > 0.0F && std::isfinite(value)) continue;
-    Fail(ErrorKind::kBadFile, "{}: rope_freqs.weight has {} at {}; each must be a finite number above 0",
-         file_.path().string(), value, i);
+  if (tensor == nullptr) return tensor;
+  std::vector<float> values(tensor->elements());
+  TraitsOf(tensor->format).decode(tensor->data.data(), values.data(), static_cast<int64_t>(values.size()));
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (values[i] > 0.0F && std::isfinite(values[i])) continue;
+    Fail(ErrorKind::kBadFile, "{}: rope_freqs.weight has {} at {}; each must be a finite number above 0; {}",
+         file_.path().string(), values[i], i, kGetAgain);
   }
   return tensor;
 }
@@ -105,8 +106,8 @@ const GgufTensor* SpecBuilder::Find(const std::string& name, std::initializer_li
   const GgufTensor* tensor = file_.FindTensor(name);
   if (tensor == nullptr) return nullptr;
   if (!SameShape(tensor->shape, shape)) {
-    Fail(ErrorKind::kBadFile, "{}: tensor {} has shape {}; {} needs {}", file_.path().string(), name,
-         ShapeText(tensor->shape), spec.architecture, ShapeText(shape));
+    Fail(ErrorKind::kBadFile, "{}: tensor {} has shape {}, {} needs {}; {}", file_.path().string(), name,
+         ShapeText(tensor->shape), spec.architecture, ShapeText(shape), kGetAgain);
   }
   used_.insert(name);
   return tensor;
@@ -115,8 +116,8 @@ const GgufTensor* SpecBuilder::Find(const std::string& name, std::initializer_li
 const GgufTensor* SpecBuilder::Need(const std::string& name, std::initializer_list<int> shape) {
   const GgufTensor* tensor = Find(name, shape);
   if (tensor == nullptr) {
-    Fail(ErrorKind::kBadFile, "{}: tensor {} is missing; {} needs it with shape {}", file_.path().string(), name,
-         spec.architecture, ShapeText(shape));
+    Fail(ErrorKind::kBadFile, "{}: tensor {} is missing, {} needs it with shape {}; {}", file_.path().string(), name,
+         spec.architecture, ShapeText(shape), kGetAgain);
   }
   return tensor;
 }
@@ -147,8 +148,8 @@ AttentionSpec SpecBuilder::Attention(int layer, bool output_gate, bool head_norm
   a.kv_heads = IntOr("attention.head_count_kv", a.heads);
   a.head_dim = IntOr("attention.key_length", spec.width / a.heads);
   if (a.heads % a.kv_heads != 0 || a.head_dim < 2 || a.head_dim > 4096 || a.heads > 4096) {
-    Fail(ErrorKind::kBadFile, "{}: {} heads of {} over {} key-value heads do not fit together", file_.path().string(),
-         a.heads, a.head_dim, a.kv_heads);
+    Fail(ErrorKind::kBadFile, "{}: {} heads of {} over {} key-value heads do not fit together; {}",
+         file_.path().string(), a.heads, a.head_dim, a.kv_heads, kGetAgain);
   }
   if (IntOr("attention.value_length", a.head_dim) != a.head_dim) {
     Fail(ErrorKind::kUnsupported, "{}: keys of {} and values of another length ({}); only equal lengths work",
@@ -159,8 +160,8 @@ AttentionSpec SpecBuilder::Attention(int layer, bool output_gate, bool head_norm
   a.rope.dimensions = IntOr("rope.dimension_count", a.head_dim);
   a.rope.base = PositiveOr("rope.freq_base", 10000.0F);
   if (a.rope.dimensions > a.head_dim || a.rope.dimensions % 2 != 0) {
-    Fail(ErrorKind::kBadFile, "{}: rope over {} of {} dimensions with base {} is not possible", file_.path().string(),
-         a.rope.dimensions, a.head_dim, a.rope.base);
+    Fail(ErrorKind::kBadFile, "{}: rope over {} of {} dimensions with base {} is not possible; {}",
+         file_.path().string(), a.rope.dimensions, a.head_dim, a.rope.base, kGetAgain);
   }
   const int q_width = a.heads * a.head_dim;
   const int kv_width = a.kv_heads * a.head_dim;
@@ -197,7 +198,7 @@ ModelSpec SpecBuilder::Finish() {
   if (unknown > 0) {
     Fail(ErrorKind::kUnsupported,
          "{}: {} tensor(s) that {} models are not known to have, the first is {}: "
-         "leaving them out would give wrong results",
+         "leaving them out would give wrong results; look for a newer Assay, or a file of the plain model",
          file_.path().string(), unknown, spec.architecture, first);
   }
   return std::move(spec);

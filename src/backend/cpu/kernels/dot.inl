@@ -49,10 +49,13 @@ struct TileInput {
 // takes the time of its reads plus that of its arithmetic. So each line is asked for twice, far ahead into the
 // second-level cache and again into the first, evenly between the arithmetic: asked for in bunches, the requests wait
 // for each other. On Zen 4 that hides all arithmetic that is shorter than the reads. An address past the end does no
-// harm.
+// harm. With several tokens asking always pays; with one, where a line of weights has products enough.
 constexpr int64_t kNearBytes = 4096;
 constexpr int64_t kFarBytes = 20480;
 constexpr int kProductsWorthAsking = 2;  // for each line of weights
+constexpr bool WorthAsking(int tokens, int64_t block_bytes) {
+  return tokens > 1 || int64_t{8} * kQuantGroup * kVector >= kProductsWorthAsking * block_bytes;
+}
 
 // A quad's part of the lines of a block, of all panels of the group. `kBytes` are the block's.
 template <int64_t kBytes, int kQuad>
@@ -125,8 +128,7 @@ __attribute__((always_inline)) inline void DotSubBlock(const uint8_t* const (&bl
   Unroll<kQuads>([&](auto quad) __attribute__((always_inline)) {
     constexpr int kQuad = kSub * kQuads + decltype(quad)::value;
     constexpr int64_t kBytes = Format::kRecordStride / Format::kBlocks;
-    constexpr int64_t kProducts = int64_t{8} * kQuantGroup * kTokens;
-    if constexpr (Format::kStreams && kProducts * kVector >= kProductsWorthAsking * kBytes) {
+    if constexpr (Format::kStreams && WorthAsking(kTokens, kBytes)) {
       AskAhead<kBytes, kQuad>(blocks[0]);
     }
     Bytes codes[kPanels];
