@@ -84,6 +84,12 @@ std::string SizeClause(double size_pct) {
 
 }  // namespace
 
+void RequireSameArithmetic(const RunRecord& a, const RunRecord& b) {
+  if (ArithmeticOf(a) == ArithmeticOf(b)) return;
+  Fail(ErrorKind::kInternal, "a {} run of {} in {} arithmetic was paired with one of {} in {} arithmetic", a.kind,
+       a.model.file, ArithmeticOf(a), b.model.file, ArithmeticOf(b));
+}
+
 Estimate PerplexityDifference(std::span<const float> a_window_nll, std::span<const float> b_window_nll) {
   if (a_window_nll.size() != b_window_nll.size()) {
     Fail(ErrorKind::kInternal, "{} windows against {}: perplexities are compared over the same windows",

@@ -12,6 +12,9 @@ namespace assay {
 
 // What can be said of two things that were measured together: pure functions of what was measured.
 
+// Throws kInternal for runs that were computed in different arithmetic: nothing may be said of such a pair.
+void RequireSameArithmetic(const RunRecord& a, const RunRecord& b);
+
 // The relative difference in percent of a's perplexity from b's, from the mean negative log-likelihoods of the same
 // windows: positive, a is worse.
 Estimate PerplexityDifference(std::span<const float> a_window_nll, std::span<const float> b_window_nll);
