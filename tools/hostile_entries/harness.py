@@ -71,7 +71,7 @@ class Outcome:
 
 
 # What a line says that tells the user how to go on.
-ADVICE = re.compile(r"; [a-z]|: convert |: (at least|one of|\d+ to) |\bsee assay |a percentage from")
+ADVICE = re.compile(r"; [a-z]|: convert |: (at least|one of|\d+ to) |\bsee assay ")
 
 
 class World:

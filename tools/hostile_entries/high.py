@@ -79,6 +79,12 @@ def damage_unseen(w):
     w.refused(4, *w.ladder(model))
 
 
+def decoded_tripped(outcome):
+    """Of each run, whether its guard "decoded" tripped."""
+    runs = outcome.json().get("runs", [])
+    return [guard["tripped"] for run in runs for guard in run["guards"] if guard["name"] == "decoded"]
+
+
 @entry("H5", "one logit that is not finite, neither the first nor the largest")
 def one_logit(w):
     model = w.non_finite("n1.gguf", "output.weight", 256 * 3000, 1, "nan")
@@ -89,5 +95,9 @@ def one_logit(w):
     for target, draft in ((model, "ngram"), (w.llama(), whole)):
         outcome = w.run(*w.speculate(target, draft, "--json"))
         need(outcome.code == 4, f"{outcome}: exit 4 expected")
-        guards = [g for run in outcome.json()["runs"] for g in run["guards"] if g["name"] == "decoded"]
-        need(guards and all(g["tripped"] for g in guards), f"{outcome}: the guard 'decoded' did not trip: {guards}")
+        need(decoded_tripped(outcome) == [True], f"{outcome}: the guard 'decoded' did not trip")
+    # A draft that cannot decode takes nothing from the others.
+    outcome = w.run("speculate", "--target", w.llama(), "--draft", "ngram", whole, "-k", "2", "--prompts", w.prompts(),
+                    "-n", "8", "-r", "1", "-t", "1", "--db", "two.db", "--json")
+    need(outcome.code == 4, f"{outcome}: exit 4 expected")
+    need(decoded_tripped(outcome) == [False, True], f"{outcome}: {decoded_tripped(outcome)}")

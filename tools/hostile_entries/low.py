@@ -418,7 +418,6 @@ def damages():
     yield tokens(lambda texts, _: texts.pop())
     yield tokens(lambda texts, metadata: metadata["tokenizer.ggml.token_type"][1][1].pop())
     yield tokens(lambda texts, metadata: metadata["tokenizer.ggml.token_type"][1][1].__setitem__(3, 9))
-    yield tokens(lambda texts, metadata: metadata["tokenizer.ggml.merges"][1][1].__setitem__(3, b"nospace"))
 
 
 @entry("PIPE", "a reader that goes away ends the program as SIGPIPE does, quietly")
