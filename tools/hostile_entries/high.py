@@ -29,7 +29,7 @@ def broken_draft(w):
 
 @entry("H2", "a database with a negative version")
 def negative_version(w):
-    w.good(*w.ladder(w.llama()))
+    w.measured(*w.ladder(w.llama()))
     flipped = w.write("flipped.db", w.path("assay.db").read_bytes())
     with open(flipped, "r+b") as file:
         file.seek(60)
@@ -44,7 +44,7 @@ def negative_version(w):
 
 @entry("H3", "an invalid run without its reason")
 def invalid_without_guard(w):
-    w.good(*w.ladder(w.llama()))
+    w.measured(*w.ladder(w.llama()))
     cases = {
         "gone.db": ["update run set status='invalid' where kind='perplexity'", "delete from guard"],
         "quiet.db": ["update run set status='invalid' where kind='perplexity'"],
@@ -60,7 +60,7 @@ def invalid_without_guard(w):
 def damage_unseen(w):
     model = w.path("m.gguf")
     shutil.copy(w.llama(), model)
-    before = w.good(*w.ladder(model, "--json")).json()
+    before = w.measured(*w.ladder(model, "--json")).json()
     rung = w.path("lad/m-Q8_0.gguf")
     damaged = Gguf(rung)
     for name, tensor in damaged.tensors.items():
@@ -68,7 +68,7 @@ def damage_unseen(w):
             for block in range(0, len(tensor.data) // 34, 2):
                 tensor.data[block * 34 + 1] ^= 0x80  # the sign of the block's scale
     damaged.save(rung)
-    again = w.good(*w.ladder(model, "--json", "--fresh")).json()
+    again = w.measured(*w.ladder(model, "--json", "--fresh")).json()
     for field in ("ppl", "kld_mean"):
         need(again["rungs"][0][field] == before["rungs"][0][field],
              f"{field} {again['rungs'][0][field]} of a damaged rung instead of {before['rungs'][0][field]}")
