@@ -83,7 +83,7 @@ class BatchInvarianceTest : public testing::TestWithParam<std::tuple<StudyModel,
 };
 
 TEST_P(BatchInvarianceTest, BatchesGiveTheBitsOfSingleTokens) {
-  const std::vector<Rung> rungs = AllRungs();
+  const std::vector<Rung> rungs = UsualRungs();
   if (std::get<1>(GetParam()) == "cpu:portable") {  // tens of times slower
     Compare(rungs, std::vector<int>{2, 9}, std::vector<int>{2});
   } else {
@@ -93,7 +93,7 @@ TEST_P(BatchInvarianceTest, BatchesGiveTheBitsOfSingleTokens) {
 
 // Batches of all sizes whose bits are promised. Hours on the portable kernels: `./run nightly`.
 TEST_P(BatchInvarianceTest, DISABLED_FullGrid) {
-  const std::vector<Rung> rungs = AllRungs();
+  const std::vector<Rung> rungs = UsualRungs();
   std::vector<int> sizes;
   for (int size = 1; size <= kInvariantTokens; ++size) sizes.push_back(size);
   Compare(rungs, sizes, std::vector<int>{1, 2, 3});

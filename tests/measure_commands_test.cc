@@ -187,7 +187,7 @@ TEST(PerplexityCommandTest, TheAdviceForLogitsThatAreNotFiniteIsNotWhatWasDoneAl
 TEST(PerplexityCommandTest, ABaseThatReadsTheTextAsOtherTokensIsRefused) {
   const GgufFile file = GgufFile::Open(BundledPath(kDraft));
   GgufMetadata metadata = file.metadata();
-  SetMetadata(metadata, "tokenizer.ggml.pre", GgufValue::Of("gpt-2"));  // marks take no line feeds along
+  SetMetadata(metadata, "tokenizer.ggml.pre", GgufValue::Of("gpt-2"));  // a stop and the end of its line are two pieces
   std::vector<GgufTensorInfo> infos;
   for (const GgufTensor& tensor : file.tensors()) infos.push_back({tensor.name, tensor.shape, tensor.format});
   const std::string other = WriteTemporary("other-rules.gguf", "");
@@ -199,13 +199,13 @@ TEST(PerplexityCommandTest, ABaseThatReadsTheTextAsOtherTokensIsRefused) {
   const auto compare = [&](const std::string& text) {
     return RunAssay({"perplexity", "-m", other, "--base", BundledPath(kDraft), "-f", text, "-c", "16"});
   };
-  std::string words = "the king of the land", gaps = words;
+  std::string words = "the king of the land", lines = words;
   for (int i = 0; i < 200; ++i) {
     words += " and the sea";
-    gaps += i == 150 ? " ?\n\nand the sea" : " and the sea";
+    lines += i == 150 ? ".\n" : " and the sea";
   }
   EXPECT_EQ(compare(WriteTemporary("words.txt", words)).exit_code, 0);
-  ExpectOneLineError(compare(WriteTemporary("gaps.txt", gaps)), 2, "have different tokenizers: they read window");
+  ExpectOneLineError(compare(WriteTemporary("lines.txt", lines)), 2, "have different tokenizers: they read window");
 }
 
 TEST(BenchCommandTest, AModelWhoseLogitsAreNotFiniteIsInvalid) {

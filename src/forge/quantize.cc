@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -26,24 +28,22 @@ constexpr uint64_t kBatchValues = 1 << 22;
 
 bool IsQuantised(Format format) { return TraitsOf(format).block_size > 1; }
 
-// Scalar metadata, or the first positive element of the array that some hybrid models have of it.
-int FirstPositive(const GgufFile& file, const std::string& key) {
+// Scalar metadata, or the first element of the array that models with unlike layers have of it; 0 if absent.
+int OfFirstLayer(const GgufFile& file, const std::string& key) {
   const GgufValue* value = file.Find(key);
   if (value == nullptr) return 0;
   if (value->type != GgufType::kArray) return static_cast<int>(std::min<uint64_t>(file.GetUint(key), INT32_MAX));
-  for (const int64_t element : file.FindInts(key)) {
-    if (element > 0) return static_cast<int>(std::min<int64_t>(element, INT32_MAX));
-  }
-  return 0;
+  const std::vector<int64_t> layers = file.FindInts(key);
+  return layers.empty() ? 0 : static_cast<int>(std::clamp<int64_t>(layers.front(), 0, INT32_MAX));
 }
 
 MixtureFacts FactsOf(const GgufFile& file, bool has_importance) {
-  const std::string& architecture = file.GetString("general.architecture");
   MixtureFacts facts;
-  facts.block_count = FirstPositive(file, architecture + ".block_count");
-  facts.head_count = FirstPositive(file, architecture + ".attention.head_count");
-  facts.head_count_kv = FirstPositive(file, architecture + ".attention.head_count_kv");
-  facts.expert_count = FirstPositive(file, architecture + ".expert_count");
+  facts.architecture = file.GetString("general.architecture");
+  facts.block_count = OfFirstLayer(file, facts.architecture + ".block_count");
+  facts.head_count = OfFirstLayer(file, facts.architecture + ".attention.head_count");
+  facts.head_count_kv = OfFirstLayer(file, facts.architecture + ".attention.head_count_kv");
+  facts.expert_count = OfFirstLayer(file, facts.architecture + ".expert_count");
   facts.has_importance = has_importance;
   return facts;
 }
@@ -97,17 +97,37 @@ GgufMetadata MetadataOf(const GgufFile& in, Rung rung, const std::optional<Impor
   return metadata;
 }
 
+// One line for all rows that do not divide into blocks: how many, what became of them, an example. Empty if none.
+std::string FallbackNote(const GgufFile& in, const std::vector<MixtureChoice>& choices) {
+  std::map<std::pair<Format, Format>, size_t> counts;
+  std::set<uint64_t> rows;
+  const GgufTensor* first = nullptr;
+  size_t total = 0, eligible = 0;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    eligible += choices[i].eligible ? 1 : 0;
+    if (!choices[i].fallback) continue;
+    ++total;
+    ++counts[{choices[i].wanted, choices[i].format}];
+    rows.insert(in.tensors()[i].row_length());
+    if (first == nullptr) first = &in.tensors()[i];
+  }
+  if (total == 0) return {};
+  std::vector<std::string> kinds;
+  for (const auto& [change, count] : counts) {
+    kinds.push_back(
+        fmt::format("{} {} instead of {}", count, TraitsOf(change.second).name, TraitsOf(change.first).name));
+  }
+  return fmt::format("{} of {} tensors fell back, since rows of {} do not divide into the blocks wanted: {} (first {})",
+                     total, eligible, fmt::join(rows, ", "), fmt::join(kinds, ", "), first->name);
+}
+
 void AddNotes(const GgufFile& in, const std::vector<MixtureChoice>& choices,
               const std::optional<ImportanceMatrix>& importance, std::vector<std::string>& notes) {
+  if (std::string note = FallbackNote(in, choices); !note.empty()) notes.push_back(std::move(note));
   size_t requantised = 0, unweighted = 0;
   for (size_t i = 0; i < choices.size(); ++i) {
     const GgufTensor& tensor = in.tensors()[i];
     const MixtureChoice& choice = choices[i];
-    if (choice.fallback) {
-      notes.push_back(fmt::format("{}: row of {} does not divide by {}: {} instead of {}", tensor.name,
-                                  tensor.row_length(), TraitsOf(choice.wanted).block_size, TraitsOf(choice.format).name,
-                                  TraitsOf(choice.wanted).name));
-    }
     if (choice.format == tensor.format) continue;
     if (IsQuantised(tensor.format)) ++requantised;
     if (importance && IsQuantised(choice.format) && importance->Find(tensor.name, tensor.shape).empty()) ++unweighted;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -80,14 +81,6 @@ std::string SizeClause(double size_pct) {
   return fmt::format("B's file is {:.2f} % {}", std::abs(size_pct), size_pct > 0.0 ? "larger" : "smaller");
 }
 
-Standing StandingOf(const Compared& compared, bool told) {
-  if (!compared.estimate.enough()) return Standing::kTooFew;
-  if (!told) return Standing::kNotToldApart;
-  const double effect = std::abs(compared.estimate.mean());
-  if (effect <= std::log1p(compared.floor)) return Standing::kBelowFloor;
-  return (compared.estimate.mean() > 0.0) == compared.more_is_better ? Standing::kBetter : Standing::kWorse;
-}
-
 }  // namespace
 
 Estimate PerplexityDifference(std::span<const float> a_window_nll, std::span<const float> b_window_nll) {
@@ -144,15 +137,28 @@ const char* StandingName(Standing standing) {
   return "";
 }
 
+Standing StandingOf(const Compared& compared, bool told) {
+  if (!compared.estimate.enough()) return Standing::kTooFew;
+  if (!told) return Standing::kNotToldApart;
+  const double effect = std::abs(compared.estimate.mean());
+  if (effect <= std::log1p(compared.floor)) return Standing::kBelowFloor;
+  return (compared.estimate.mean() > 0.0) == compared.more_is_better ? Standing::kBetter : Standing::kWorse;
+}
+
+double StrictestLevel(size_t family) { return 1.0 - (1.0 - kLevel) / static_cast<double>(std::max<size_t>(family, 1)); }
+
 void JudgeTogether(std::span<Compared> family) {
   std::vector<double> p_values;
   for (const Compared& compared : family) p_values.push_back(compared.estimate.p_value());
   const std::vector<bool> told = Holm(p_values);
-  for (size_t i = 0; i < family.size(); ++i) family[i].standing = StandingOf(family[i], told[i]);
+  for (size_t i = 0; i < family.size(); ++i) {
+    family[i].standing = StandingOf(family[i], told[i]);
+    family[i].level = StrictestLevel(family.size());
+  }
 }
 
 std::string WhatWouldTell(const Compared& compared) {
-  return MoreText(compared.estimate.MoreUnits(compared.estimate.neutral()), compared.estimate.unit());
+  return MoreText(compared.estimate.MoreUnits(compared.estimate.neutral(), compared.level), compared.estimate.unit());
 }
 
 std::string ComparisonSentence(std::span<const Compared> family, double size_pct) {

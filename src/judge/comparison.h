@@ -45,11 +45,16 @@ struct Compared {
   bool more_is_better = true;
   double floor = 0.0;  // NoiseFloor::floor() where there is a placebo
   Standing standing = Standing::kTooFew;
+  double level = kLevel;  // that surely tells it beside all that is judged with it
 };
 
 // Decides all that one sentence or table says: told apart is what Holm's procedure rejects among all of them, and what
 // is larger than its noise floor.
 void JudgeTogether(std::span<Compared> family);
+// Where one stands when such a procedure over more than comparisons has told it apart, or not.
+Standing StandingOf(const Compared& compared, bool told);
+// The level at which Holm's procedure over so many rejects even the hardest.
+double StrictestLevel(size_t family);
 
 // "B is better than A in perplexity, by ...; in pp512 they cannot be told apart ...": every difference with its
 // interval, and where nothing can be said, what would decide it. `size_pct`: how much larger B's file is.
@@ -58,7 +63,7 @@ std::string ComparisonSentence(std::span<const Compared> family, double size_pct
 // One speed alone: "B in tg64: 1.210 times as fast as A ..." with the names of the models.
 std::string SpeedSentence(std::string_view b, std::string_view a, const Compared& compared);
 
-// "12 more windows"; of a comparison that cannot be told apart.
+// "12 more windows"; of a comparison that cannot be told apart, to be told apart in the family in which it was judged.
 std::string WhatWouldTell(const Compared& compared);
 
 }  // namespace assay

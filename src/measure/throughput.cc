@@ -52,14 +52,6 @@ struct Cell {
   std::string failure = {};
 };
 
-// What is wrong with the last logits of a test, outside of the time that is taken. A value that is not finite inside a
-// text spreads through the states and the attention of all that follows.
-std::string FailureOf(Session& session, const Engine& engine, const ThroughputTest& test) {
-  if (session.Tops().back().finite) return "";
-  return fmt::format("{}: logits that are not finite at the end of {}; {}", engine.model().file.path().string(),
-                     test.name(), NonFiniteAdvice(session.cache()));
-}
-
 // Every cell once in each round; the probe before, between and after.
 void MeasureRounds(std::span<Engine* const> engines, std::span<const ThroughputTest> tests,
                    const ThroughputOptions& options, std::vector<Cell>& cells, Probe& probe) {
@@ -129,6 +121,12 @@ Sample MeasureOnce(Session& session, int vocab, const ThroughputTest& test, uint
   sample.conditions.work_seconds = work_seconds;
   sample.tokens = test.tokens;
   return sample;
+}
+
+std::string FailureOf(Session& session, const Engine& engine, const ThroughputTest& test) {
+  if (session.Tops().back().finite) return "";
+  return fmt::format("{}: logits that are not finite at the end of {}; {}", engine.model().file.path().string(),
+                     test.name(), NonFiniteAdvice(session.cache()));
 }
 
 void WarmUp(Session& session, int vocab, const ThroughputTest& test, uint64_t seed) {

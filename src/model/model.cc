@@ -1,3 +1,5 @@
+#include "base/log.h"
+
 #include <algorithm>
 
 #include "base/error.h"
@@ -35,6 +37,12 @@ std::unique_ptr<Tokenizer> BuildTokenizer(const GgufFile& file) {
   VocabData vocab;
   vocab.model = file.GetString("tokenizer.ggml.model");
   vocab.pre = file.FindString("tokenizer.ggml.pre").value_or("");
+  if (vocab.model == "gpt2" && vocab.pre.empty()) {
+    spdlog::warn(
+        "{}: tokenizer.ggml.pre is missing: texts are cut by the rules 'default', perhaps not as in the model's "
+        "training; convert the model again",
+        file.path().string());
+  }
   const std::span<const std::string> tokens = file.FindStrings("tokenizer.ggml.tokens");
   vocab.tokens.assign(tokens.begin(), tokens.end());
   vocab.scores = file.FindFloats("tokenizer.ggml.scores");
@@ -50,7 +58,7 @@ std::unique_ptr<Tokenizer> BuildTokenizer(const GgufFile& file) {
     }
   }
   const std::span<const std::string> merges = file.FindStrings("tokenizer.ggml.merges");
-  if (vocab.model == "gpt2" && merges.empty()) {
+  if ((vocab.model == "gpt2" || vocab.model == "gemma4") && merges.empty()) {
     Fail(ErrorKind::kBadFile,
          "{}: tokenizer.ggml.merges is missing: every text would be split into bytes; convert the model again",
          file.path().string());
@@ -61,7 +69,7 @@ std::unique_ptr<Tokenizer> BuildTokenizer(const GgufFile& file) {
   vocab.eot = FindToken(file, "tokenizer.ggml.eot_token_id");
   vocab.unknown = FindToken(file, "tokenizer.ggml.unknown_token_id");
   vocab.padding = FindToken(file, "tokenizer.ggml.padding_token_id");
-  vocab.add_bos = file.FindBool("tokenizer.ggml.add_bos_token").value_or(vocab.model == "llama");
+  vocab.add_bos = file.FindBool("tokenizer.ggml.add_bos_token").value_or(AddsBosByDefault(vocab.model, vocab.pre));
   vocab.add_eos = file.FindBool("tokenizer.ggml.add_eos_token").value_or(false);
   vocab.add_space_prefix = file.FindBool("tokenizer.ggml.add_space_prefix").value_or(true);
   return Tokenizer::Make(std::move(vocab), file.path().string());

@@ -1,32 +1,30 @@
 #include "text/bpe_tokenizer.h"
 
-#include <algorithm>
-#include <bit>
-#include <functional>
 #include <optional>
 #include <utility>
 
 #include "base/error.h"
 #include "text/byte_alphabet.h"
+#include "text/merge_list.h"
+#include "text/piece_cache.h"
 
 namespace assay {
 
 BpeTokenizer::BpeTokenizer(VocabData vocab, std::string_view source)
-    : Tokenizer(std::move(vocab)), pre_tokenizer_(vocab_.pre, source), merges_(vocab_.merges.size()) {
-  IndexTokens(source);
-  IndexMerges(source);
+    : Tokenizer(std::move(vocab)), source_(source), pre_tokenizer_(vocab_.pre, source), merges_(vocab_.merges.size()) {
+  IndexTokens();
+  IndexMerges();
 }
 
-void BpeTokenizer::IndexTokens(std::string_view source) {
+void BpeTokenizer::IndexTokens() {
   const ByteAlphabet alphabet;
   bytes_.reserve(vocab_.tokens.size());  // by_bytes_ holds views of its strings
   by_bytes_.reserve(vocab_.tokens.size());
   for (Token token = 0; token < size(); ++token) {
     const std::string& text = vocab_.tokens[token];
-    const TokenType type = this->type(token);
-    if (type == TokenType::kControl || type == TokenType::kUserDefined || type == TokenType::kUnknown) {
+    if (IsSpecial(token)) {
       // The names of these tokens are plain text, not the byte alphabet.
-      if (type != TokenType::kUnknown) specials_.Add(text, token, type == TokenType::kControl);
+      AddSpecial(specials_, token, text);
       bytes_.push_back(text);
       continue;
     }
@@ -37,68 +35,46 @@ void BpeTokenizer::IndexTokens(std::string_view source) {
   for (int byte = 0; byte < 256; ++byte) {
     const char c = static_cast<char>(byte);
     const auto found = by_bytes_.find(std::string_view(&c, 1));
-    if (found == by_bytes_.end()) {
-      Fail(ErrorKind::kBadFile, "{}: the vocabulary has no token for byte 0x{:02X}; byte-level BPE needs all 256",
-           source, byte);
-    }
-    byte_tokens_[byte] = found->second;
+    byte_tokens_[byte] = found == by_bytes_.end() ? -1 : found->second;
   }
 }
 
-void BpeTokenizer::IndexMerges(std::string_view source) {
+void BpeTokenizer::IndexMerges() {
   const ByteAlphabet alphabet;
-  const auto fail = [&](size_t rank, std::string_view what) {
-    Fail(ErrorKind::kBadFile, "{}: merge {} of {} (\"{}\") {}", source, rank, vocab_.merges.size(), vocab_.merges[rank],
-         what);
-  };
-  const auto find = [&](const std::optional<std::string>& bytes) -> std::optional<Token> {
-    if (!bytes) return std::nullopt;
+  const auto find = [&](const std::optional<std::string>& bytes) -> Token {
+    if (!bytes) return -1;
     const auto found = by_bytes_.find(*bytes);
-    if (found == by_bytes_.end()) return std::nullopt;
-    return found->second;
+    return found == by_bytes_.end() ? -1 : found->second;
   };
+  size_t used = 0;
   for (size_t rank = 0; rank < vocab_.merges.size(); ++rank) {
-    const std::string_view merge = vocab_.merges[rank];
-    const size_t space = merge.find(' ');
-    if (space == 0 || space == std::string_view::npos || space + 1 == merge.size() ||
-        merge.find(' ', space + 1) != std::string_view::npos) {
-      fail(rank, "is not two tokens with a space between them");
-    }
-    const std::optional<std::string> left = alphabet.Bytes(merge.substr(0, space));
-    const std::optional<std::string> right = alphabet.Bytes(merge.substr(space + 1));
-    const std::optional<Token> left_token = find(left);
-    const std::optional<Token> right_token = find(right);
-    if (!left_token) fail(rank, "names a left token that is not in the vocabulary");
-    if (!right_token) fail(rank, "names a right token that is not in the vocabulary");
-    const std::optional<Token> merged = find(*left + *right);
-    if (!merged) fail(rank, "makes a token that is not in the vocabulary");
-    merges_.Insert(*left_token, *right_token, Merge{static_cast<uint32_t>(rank), *merged});
+    const auto [left_text, right_text] = SplitMerge(vocab_, rank, source_);
+    const std::optional<std::string> left = alphabet.Bytes(left_text);
+    const std::optional<std::string> right = alphabet.Bytes(right_text);
+    const Token left_token = find(left);
+    const Token right_token = find(right);
+    const Token merged = left_token < 0 || right_token < 0 ? -1 : find(*left + *right);
+    if (merged < 0) continue;
+    merges_.Insert(static_cast<uint32_t>(left_token), static_cast<uint32_t>(right_token),
+                   Merge{static_cast<uint32_t>(rank), merged});
+    ++used;
   }
+  CheckMergesUsed(vocab_, used, source_);
 }
 
-// What a call of Encode carries along: the result, and where in it the pieces met last begin. Texts repeat their words,
-// so most pieces are copied instead of merged again. Each piece has one place in the cache, by its hash; the cache is
-// the call's own and of bounded size.
+// What a call of Encode carries along.
 struct BpeTokenizer::Encoding {
-  struct Seen {
-    std::string_view piece;  // empty: none yet
-    size_t begin = 0;
-    size_t count = 0;
-  };
-  static constexpr size_t kMostSeen = 16384;
+  explicit Encoding(std::string_view whole) : text(whole), seen(whole.size()) { tokens.reserve(whole.size() / 3); }
 
-  explicit Encoding(size_t text_size) : seen(std::bit_ceil(std::clamp<size_t>(text_size / 8, 1, kMostSeen))) {
-    tokens.reserve(text_size / 3);
-  }
-
+  std::string_view text;
   std::vector<Token> tokens;
-  std::vector<Seen> seen;
+  PieceCache seen;
   Merger merger;
 };
 
 std::vector<Token> BpeTokenizer::Encode(std::string_view text, bool parse_special) const {
   CheckLength(text);
-  Encoding encoding(text.size());
+  Encoding encoding(text);
   for (size_t position = 0; position < text.size();) {
     const SpecialTokens::Match special = specials_.FindNext(text, position, parse_special);
     EncodePlain(text.substr(position, special.begin - position), encoding);
@@ -113,10 +89,10 @@ void BpeTokenizer::EncodePlain(std::string_view text, Encoding& encoding) const 
   std::vector<Token>& tokens = encoding.tokens;
   PreTokenizer::Pieces pieces(pre_tokenizer_, text);
   for (std::string_view piece; pieces.Next(piece);) {
-    Encoding::Seen& seen = encoding.seen[std::hash<std::string_view>()(piece) & (encoding.seen.size() - 1)];
+    PieceCache::Seen& seen = encoding.seen.Place(piece);
     const size_t begin = tokens.size();
     if (seen.piece == piece) {
-      for (size_t i = 0; i < seen.count; ++i) tokens.push_back(tokens[seen.begin + i]);
+      PieceCache::Repeat(seen, tokens);
     } else {
       EncodePiece(piece, encoding);
     }
@@ -133,7 +109,14 @@ void BpeTokenizer::EncodePiece(std::string_view piece, Encoding& encoding) const
   }
   Merger& merger = encoding.merger;
   merger.Clear();
-  for (uint32_t i = 0; i < piece.size(); ++i) merger.Add({byte_tokens_[static_cast<uint8_t>(piece[i])], i, 1});
+  for (uint32_t i = 0; i < piece.size(); ++i) {
+    const auto byte = static_cast<uint8_t>(piece[i]);
+    if (byte_tokens_[byte] < 0) {
+      Fail(ErrorKind::kUnsupported, "{}: byte 0x{:02X} at {} of the text has no token in this vocabulary; take it out",
+           source_, byte, piece.data() - encoding.text.data() + i);
+    }
+    merger.Add({byte_tokens_[byte], i, 1});
+  }
   merger.Run([&](const Symbol& left, const Symbol& right) -> std::optional<Merge> {
     const Merge* merge = merges_.Find(static_cast<uint32_t>(left.token), static_cast<uint32_t>(right.token));
     if (merge == nullptr) return std::nullopt;

@@ -16,7 +16,7 @@
 namespace assay {
 
 // Byte-level BPE (the "gpt2" model of GGUF): special tokens out first, then the pre-tokenizer's pieces, then merges by
-// rank inside each piece. The vocabulary must have a token for each of the 256 bytes, so that any text can be encoded.
+// rank inside each piece. Encode() throws kUnsupported when the text needs a byte that the vocabulary has no token for.
 class BpeTokenizer final : public Tokenizer {
  public:
   BpeTokenizer(VocabData vocab, std::string_view source);
@@ -28,15 +28,16 @@ class BpeTokenizer final : public Tokenizer {
  private:
   struct Encoding;  // one call of Encode
 
-  void IndexTokens(std::string_view source);
-  void IndexMerges(std::string_view source);
+  void IndexTokens();
+  void IndexMerges();
   void EncodePlain(std::string_view text, Encoding& encoding) const;
   void EncodePiece(std::string_view piece, Encoding& encoding) const;
 
+  std::string source_;
   PreTokenizer pre_tokenizer_;
   std::vector<std::string> bytes_;                        // what each token stands for
   std::unordered_map<std::string_view, Token> by_bytes_;  // the tokens that text can become; views into bytes_
-  std::array<Token, 256> byte_tokens_{};
+  std::array<Token, 256> byte_tokens_{};                  // -1: none
   PairMap<Merge> merges_;
   SpecialTokens specials_;
 };

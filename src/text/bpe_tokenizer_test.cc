@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/error.h"
 #include "base/rng.h"
 #include "text/testing/vocab.h"
 #include "text/tokenizer.h"
@@ -152,6 +153,62 @@ TEST(BpeTokenizer, ControlTokensAreShownOnDemand) {
   EXPECT_EQ(tokenizer->Decode(tokens, false), "<think>");
   EXPECT_EQ(tokenizer->TokenBytes(end, true), "<|end|>");
   EXPECT_EQ(tokenizer->TokenBytes(end, false), "");
+}
+
+TEST(BpeTokenizer, OnlyATextThatNeedsAByteWithoutATokenIsRefused) {
+  VocabData vocab = ByteVocab("qwen2");
+  const Token four = Tokenizer::Make(vocab, "t")->Encode("\x04", false).at(0);
+  vocab.tokens[four] = "another";
+  AddToken(vocab, "<\x04>", TokenType::kControl);
+  const auto tokenizer = Tokenizer::Make(std::move(vocab), "m.gguf");
+  EXPECT_EQ(tokenizer->Encode("abc", false).size(), 3);
+  EXPECT_EQ(tokenizer->Encode("ab<\x04>", true).size(), 3);
+  try {
+    tokenizer->Encode("ab \x04", false);
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
+    EXPECT_STREQ(error.what(), "m.gguf: byte 0x04 at 3 of the text has no token in this vocabulary; take it out");
+  }
+}
+
+TEST(BpeTokenizer, MergesThatMakeNoTokenNeverApply) {
+  VocabData vocab = ByteVocab("gpt-2");
+  const Token ab = AddToken(vocab, "ab", TokenType::kNormal);
+  vocab.merges = {"b c", "qq a", "a b"};  // neither bc nor qq is a token
+  const auto tokenizer = Tokenizer::Make(std::move(vocab), "t");
+  EXPECT_EQ(tokenizer->Encode("ab", false), std::vector<Token>{ab});
+  EXPECT_EQ(tokenizer->Encode("abc", false).size(), 2);
+}
+
+TEST(BpeTokenizer, OfEqualPiecesTheFirstIsUsed) {
+  VocabData vocab = ByteVocab("gpt-2");
+  const Token ab = AddToken(vocab, "ab", TokenType::kNormal);
+  const Token again = AddToken(vocab, "ab", TokenType::kNormal);
+  vocab.merges = {"a b"};
+  const auto tokenizer = Tokenizer::Make(std::move(vocab), "t");
+  EXPECT_EQ(tokenizer->Encode("ab", false), std::vector<Token>{ab});
+  EXPECT_EQ(tokenizer->Decode(std::vector<Token>{again}, false), "ab");
+}
+
+// Converters pad a vocabulary to the embedding's rows with names that are no part of the model's own tokenizer.
+TEST(BpeTokenizer, PaddingIsNeverFoundInATextAndTheUnknownTokenOnDemand) {
+  VocabData vocab = ByteVocab("gpt-2");
+  const Token unknown = AddToken(vocab, "<unk>", TokenType::kUnknown);
+  AddToken(vocab, "[PAD257]", TokenType::kUserDefined);
+  const Token other = AddToken(vocab, "[PAD300]", TokenType::kUserDefined);
+  const auto tokenizer = Tokenizer::Make(std::move(vocab), "t");
+  EXPECT_EQ(tokenizer->Encode("[PAD257]", true).size(), 8);
+  EXPECT_EQ(tokenizer->Encode("[PAD300]", true), std::vector<Token>{other});
+  EXPECT_EQ(tokenizer->Encode("<unk>", true), std::vector<Token>{unknown});
+  EXPECT_EQ(tokenizer->Encode("<unk>", false).size(), 5);
+}
+
+TEST(BpeTokenizer, WithoutANameOfRulesItIsDefault) {
+  VocabData vocab = TinyBpeVocab("");
+  EXPECT_EQ(Tokenizer::Make(vocab, "t")->vocab().pre, "default");
+  EXPECT_EQ(Tokenizer::Make(vocab, "t")->Encode("It's 12345", false),
+            Tokenizer::Make(TinyBpeVocab("default"), "t")->Encode("It's 12345", false));
 }
 
 TEST(BpeTokenizer, AMegabyteOfOneLetterIsNotQuadratic) {

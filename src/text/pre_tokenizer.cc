@@ -5,8 +5,9 @@
 #include <fmt/ranges.h>
 #include <pcre2.h>
 
-#include <array>
+#include <algorithm>
 #include <cstdint>
+#include <new>
 #include <vector>
 
 #include "base/error.h"
@@ -16,46 +17,22 @@ namespace assay {
 namespace {
 
 // Unicode's White_Space property as the inside of a character class. Hugging Face's engine means this by \s; PCRE2's \s
-// differs (it has U+180E), so the patterns below spell it out. @ stands for it.
+// differs (it has U+180E), so the patterns spell it out. @ stands for it.
 constexpr std::string_view kSpace =
     R"(\x09-\x0D\x20\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
 
-// The Split patterns of the families' tokenizer.json files. Two properties that the code relies on: every character can
-// begin a match, and no pattern treats '#' otherwise than U+FFFD.
-constexpr std::string_view kGpt2Pattern =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^@\p{L}\p{N}]+|[@]+(?![^@])|[@]+)";
-constexpr std::string_view kQwen2Pattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^@\p{L}\p{N}]+[\r\n]*|[@]*[\r\n]+|[@]+(?![^@])|[@]+)";
-constexpr std::string_view kQwen35Pattern =  // marks stay with their letters
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^@\p{L}\p{M}\p{N}]+[\r\n]*|[@]*[\r\n]+|[@]+(?![^@])|[@]+)";
-constexpr std::string_view kLlama3Pattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^@\p{L}\p{N}]+[\r\n]*|[@]*[\r\n]+|[@]+(?![^@])|[@]+)";
+// Hugging Face's Punctuation: all that ASCII prints beside letters and digits, and what was punctuation in Unicode 8.
+constexpr std::string_view kPunctuation =
+    R"((?:(?![\x{61D}\x{9FD}\x{A76}\x{C77}\x{C84}\x{1B4E}\x{1B4F}\x{1B7D}-\x{1B7F}\x{2E43}-\x{2E4F}\x{2E52}-\x{2E5D}\x{10EAD}\x{10F55}-\x{10F59}\x{10F86}-\x{10F89}\x{1144B}-\x{1144F}\x{1145A}-\x{1145D}\x{11660}-\x{1166C}\x{116B9}\x{1183B}\x{11944}-\x{11946}\x{119E2}\x{11A3F}-\x{11A46}\x{11A9A}-\x{11AA2}\x{11C41}-\x{11C45}\x{11C70}\x{11C71}\x{11EF7}\x{11EF8}\x{11FFF}\x{12FF1}\x{12FF2}\x{16E97}-\x{16E9A}\x{16FE2}\x{1E95E}\x{1E95F}])[\p{P}$+<=>^`|~\x{166D}\x{111C9}]))";
 
-struct Family {
-  std::string_view name;
-  std::string_view pattern;
-  bool takes_whole_pieces;
-};
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
-constexpr std::array kFamilies = {
-    Family{"qwen2", kQwen2Pattern, false},
-    Family{"qwen35", kQwen35Pattern, false},
-    Family{"llama-bpe", kLlama3Pattern, true},
-    Family{"gpt-2", kGpt2Pattern, false},
-    Family{"deepseek-r1-qwen", kQwen2Pattern, false},
-    Family{"llama3", kLlama3Pattern, true},
-    Family{"llama-v3", kLlama3Pattern, true},
-    Family{"phi-2", kGpt2Pattern, false},
-};
-
-const Family& FindFamily(std::string_view name, std::string_view source) {
+const PreTokenizerFamily& FindFamily(std::string_view name, std::string_view source) {
+  if (const PreTokenizerFamily* family = FindPreTokenizerFamily(name)) return *family;
   std::vector<std::string_view> known;
-  for (const Family& family : kFamilies) {
-    if (family.name == name) return family;
-    known.push_back(family.name);
-  }
+  for (const PreTokenizerFamily& family : PreTokenizerFamilies()) known.push_back(family.names);
   Fail(ErrorKind::kUnsupported, "{}: unknown pre-tokenizer \"{}\" (tokenizer.ggml.pre); known: {}", source, name,
-       fmt::join(known, ", "));
+       fmt::join(known, " "));
 }
 
 std::string PcreMessage(int code) {
@@ -68,21 +45,22 @@ std::string PcreMessage(int code) {
 
 PCRE2_SPTR Subject(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
 
-pcre2_code* Compile(const Family& family) {
+pcre2_code* Compile(std::string_view text) {
   std::string pattern;
-  for (const char c : family.pattern) {
+  for (const char c : text) {
     if (c == '@') {
       pattern += kSpace;
+    } else if (c == '%') {
+      pattern += kPunctuation;
     } else {
       pattern += c;
     }
   }
   int error = 0;
   PCRE2_SIZE offset = 0;
-  pcre2_code* code =
-      pcre2_compile(Subject(pattern), pattern.size(), PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED, &error, &offset, nullptr);
+  pcre2_code* code = pcre2_compile(Subject(pattern), pattern.size(), PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr);
   if (code == nullptr) {
-    Fail(ErrorKind::kInternal, "pre-tokenizer {}: PCRE2 rejects the pattern at {}: {}", family.name, offset,
+    Fail(ErrorKind::kInternal, "this PCRE2 rejects the pre-tokenizer's pattern {} at {}: {}", pattern, offset,
          PcreMessage(error));
   }
   // A PCRE2 without a JIT compiler refuses here and interprets later, with the same result.
@@ -90,16 +68,20 @@ pcre2_code* Compile(const Family& family) {
   return code;
 }
 
-// The text with '#' for each byte that is not part of a well-formed character, or "" when there is none.
-std::string RepairUtf8(std::string_view text) {
+// The text with U+FFFD for each byte that is not part of a well-formed character, or "" when there is none; `repairs`
+// gets the places in the result.
+std::string RepairUtf8(std::string_view text, std::vector<size_t>& repairs) {
   std::string repaired;
   for (size_t i = 0; i < text.size();) {
     const size_t length = Utf8CharLength(text, i);
     if (length == 0) {
-      if (repaired.empty()) repaired = text;
-      repaired[i] = '#';
+      if (repairs.empty()) repaired = text.substr(0, i);
+      repairs.push_back(repaired.size());
+      repaired += kReplacement;
+    } else if (!repairs.empty()) {
+      repaired += text.substr(i, length);
     }
-    i += length == 0 ? 1 : length;
+    i += std::max<size_t>(length, 1);
   }
   return repaired;
 }
@@ -111,13 +93,15 @@ void PcreDeleter::operator()(pcre2_real_match_context_8* context) const { pcre2_
 void PcreDeleter::operator()(pcre2_real_match_data_8* data) const { pcre2_match_data_free(data); }
 
 PreTokenizer::PreTokenizer(std::string_view name, std::string_view source) {
-  const Family& family = FindFamily(name, source);
+  const PreTokenizerFamily& family = FindFamily(name, source);
   takes_whole_pieces_ = family.takes_whole_pieces;
-  code_.reset(Compile(family));
+  for (const SplitRule& rule : family.rules) {
+    if (!rule.pattern.empty()) steps_.push_back({{Compile(rule.pattern), PcreDeleter()}, rule.matches});
+  }
   context_.reset(pcre2_match_context_create(nullptr));
   if (context_ == nullptr) throw std::bad_alloc();
-  // PCRE2's default limits guard against patterns that explode. These do not (no nested repeats: the work is linear in
-  // the piece), but a megabyte of spaces is more steps than the defaults allow.
+  // PCRE2's default limits guard against patterns that explode. These do not (no nested repeats that give back: the
+  // work is linear in the piece), but a megabyte of spaces is more steps than the defaults allow.
   pcre2_set_match_limit(context_.get(), UINT32_MAX);
   pcre2_set_depth_limit(context_.get(), UINT32_MAX);
   pcre2_set_heap_limit(context_.get(), UINT32_MAX);
@@ -126,25 +110,110 @@ PreTokenizer::PreTokenizer(std::string_view name, std::string_view source) {
 PreTokenizer::Pieces::Pieces(const PreTokenizer& rules, std::string_view text)
     : rules_(rules),
       text_(text),
-      repaired_(RepairUtf8(text)),
-      subject_(repaired_.empty() ? text_ : std::string_view(repaired_)),
+      repaired_(RepairUtf8(text, repairs_)),
+      subject_(repairs_.empty() ? text_ : std::string_view(repaired_)),
       data_(pcre2_match_data_create(1, nullptr)) {
   if (data_ == nullptr) throw std::bad_alloc();
+  Enter(0, 0, subject_.size());
 }
 
 bool PreTokenizer::Pieces::Next(std::string_view& piece) {
-  if (position_ == text_.size()) return false;
-  const auto match = [&](uint32_t options) {
-    return pcre2_match(rules_.code_.get(), Subject(subject_), subject_.size(), position_, PCRE2_NO_UTF_CHECK | options,
-                       data_.get(), rules_.context_.get());
-  };
-  int result = match(0);
-  if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
-  if (result < 0) Fail(ErrorKind::kInternal, "pre-tokenizer at byte {}: {}", position_, PcreMessage(result));
-  const size_t end = pcre2_get_ovector_pointer(data_.get())[1];
-  piece = text_.substr(position_, end - position_);
-  position_ = end;
-  return true;
+  for (;;) {
+    Level& level = levels_[depth_];
+    if (level.position == level.end) {
+      if (depth_ == 0) return false;
+      --depth_;
+      continue;
+    }
+    const size_t begin = level.position;
+    level.position = depth_ < rules_.steps_.size() ? NextCut(depth_) : level.end;
+    if (depth_ + 1 >= rules_.steps_.size()) {
+      piece = TextOf(begin, level.position);
+      return true;
+    }
+    Enter(depth_ + 1, begin, level.position);
+  }
+}
+
+void PreTokenizer::Pieces::Enter(size_t depth, size_t begin, size_t end) {
+  depth_ = depth;
+  levels_[depth] = {.begin = begin, .end = end, .position = begin, .match = begin, .match_end = begin};
+  if (depth < rules_.steps_.size()) FindMatch(depth, begin);
+}
+
+// Where the rule cuts its piece next, behind the position.
+size_t PreTokenizer::Pieces::NextCut(size_t rule) {
+  Level& level = levels_[rule];
+  if (level.position < level.match) return level.match;  // what lies before the match
+  switch (rules_.steps_[rule].matches) {
+    case SplitRule::Matches::kWhole: {
+      const size_t cut = level.match_end;
+      FindMatch(rule, cut);
+      return cut;
+    }
+    case SplitRule::Matches::kThrees: {
+      const size_t count = level.digits % 3 == 0 ? 3 : level.digits % 3;
+      const size_t cut = SkipCharacters(level.match, count);
+      level.match = cut;
+      level.digits -= count;
+      if (level.digits == 0) FindMatch(rule, cut);
+      return cut;
+    }
+    case SplitRule::Matches::kAtThrees: {
+      level.match = SkipCharacters(level.match, 3);
+      level.digits -= 3;
+      if (level.digits == 0) FindMatch(rule, level.match);
+      return level.match;
+    }
+  }
+  return level.end;
+}
+
+// Sets match, match_end and digits; match is the piece's end when there is none from `from` on.
+void PreTokenizer::Pieces::FindMatch(size_t rule, size_t from) {
+  Level& level = levels_[rule];
+  const Rule& step = rules_.steps_[rule];
+  do {
+    level.match = level.match_end = level.end;
+    if (from == level.end) return;
+    const auto match = [&](uint32_t options) {
+      return pcre2_match(step.code.get(), Subject(subject_.substr(level.begin)), level.end - level.begin,
+                         from - level.begin, PCRE2_NO_UTF_CHECK | options, data_.get(), rules_.context_.get());
+    };
+    int result = match(0);
+    if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
+    if (result == PCRE2_ERROR_NOMATCH) return;
+    if (result < 0) Fail(ErrorKind::kInternal, "pre-tokenizer at byte {}: {}", text_position_, PcreMessage(result));
+    const PCRE2_SIZE* span = pcre2_get_ovector_pointer(data_.get());
+    level.match = level.begin + span[0];
+    level.match_end = from = level.begin + span[1];
+    if (step.matches == SplitRule::Matches::kWhole) return;
+    level.digits = CountCharacters(level.match, level.match_end);
+    if (step.matches == SplitRule::Matches::kThrees) return;
+    level.match = SkipCharacters(level.match, level.digits % 3);
+    level.digits -= level.digits % 3;
+  } while (level.digits == 0);
+}
+
+size_t PreTokenizer::Pieces::SkipCharacters(size_t position, size_t count) const {
+  for (; count > 0; --count) position += Utf8CharLength(subject_, position);
+  return position;
+}
+
+size_t PreTokenizer::Pieces::CountCharacters(size_t begin, size_t end) const {
+  size_t count = 0;
+  for (; begin < end; begin += Utf8CharLength(subject_, begin)) ++count;
+  return count;
+}
+
+// What the text has for the next part of the subject.
+std::string_view PreTokenizer::Pieces::TextOf(size_t begin, size_t end) {
+  size_t size = end - begin;
+  for (; next_repair_ < repairs_.size() && repairs_[next_repair_] < end; ++next_repair_)
+    size -= kReplacement.size() - 1;
+  const std::string_view piece = text_.substr(text_position_, size);
+  text_position_ += size;
+  return piece;
 }
 
 }  // namespace assay

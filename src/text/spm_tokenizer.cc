@@ -6,6 +6,8 @@
 #include <optional>
 
 #include "base/error.h"
+#include "text/merge_list.h"
+#include "text/piece_cache.h"
 #include "text/utf8.h"
 
 namespace assay {
@@ -58,14 +60,17 @@ std::vector<uint32_t> RankScores(const std::vector<float>& scores) {
 
 }  // namespace
 
-SpmTokenizer::SpmTokenizer(VocabData vocab, std::string_view source) : Tokenizer(std::move(vocab)) {
+SpmTokenizer::SpmTokenizer(VocabData vocab, std::string_view source)
+    : Tokenizer(std::move(vocab)), has_merges_(vocab_.model != "llama") {
   IndexTokens();
+  if (has_merges_) IndexMerges(source);
   CheckFallback(source);
 }
 
 void SpmTokenizer::IndexTokens() {
   byte_tokens_.fill(-1);
-  const std::vector<uint32_t> ranks = RankScores(vocab_.scores);
+  const std::vector<uint32_t> ranks =
+      has_merges_ ? std::vector<uint32_t>(vocab_.tokens.size()) : RankScores(vocab_.scores);
   bytes_.reserve(vocab_.tokens.size());
   texts_.reserve(vocab_.tokens.size());  // pieces_ holds views of its strings
   pieces_.reserve(vocab_.tokens.size());
@@ -74,9 +79,8 @@ void SpmTokenizer::IndexTokens() {
     bytes_.push_back(ReplaceAll(vocab_.tokens[token], kSpaceMark, " "));
     texts_.push_back(ReplaceAll(vocab_.tokens[token], " ", kSpaceMark));
     const std::string& text = texts_.back();
-    const bool is_control = type == TokenType::kControl;
-    if (is_control || type == TokenType::kUserDefined) specials_.Add(text, token, is_control);
-    if (is_control) continue;
+    if (IsSpecial(token)) AddSpecial(specials_, token, text);
+    if (type == TokenType::kControl) continue;
     if (type == TokenType::kUnknown) {
       bytes_.back() = kUnknownSurface;
       if (unknown_ < 0) unknown_ = token;
@@ -90,6 +94,22 @@ void SpmTokenizer::IndexTokens() {
     }
   }
   if (vocab_.unknown) unknown_ = *vocab_.unknown;
+}
+
+void SpmTokenizer::IndexMerges(std::string_view source) {
+  merges_ = PairMap<Merge>(vocab_.merges.size());
+  size_t used = 0;
+  for (size_t rank = 0; rank < vocab_.merges.size(); ++rank) {
+    const auto [left_text, right_text] = SplitMerge(vocab_, rank, source);
+    const Piece* left = FindPiece(left_text);
+    const Piece* right = FindPiece(right_text);
+    const Piece* both = FindPiece(std::string(left_text).append(right_text));
+    if (left == nullptr || right == nullptr || both == nullptr) continue;
+    merges_.Insert(static_cast<uint32_t>(left->token), static_cast<uint32_t>(right->token),
+                   Merge{static_cast<uint32_t>(rank), both->token});
+    ++used;
+  }
+  CheckMergesUsed(vocab_, used, source);
 }
 
 void SpmTokenizer::CheckFallback(std::string_view source) {
@@ -120,32 +140,57 @@ std::string SpmTokenizer::Normalize(std::string_view text, bool parse_special) c
   return normal;
 }
 
+// What a call of Encode carries along.
+struct SpmTokenizer::Encoding {
+  explicit Encoding(size_t text_size) : seen(text_size) { tokens.reserve(text_size / 3); }
+
+  std::vector<Token> tokens;
+  PieceCache seen;
+  Merger merger;
+};
+
 std::vector<Token> SpmTokenizer::Encode(std::string_view text, bool parse_special) const {
   CheckLength(text);
-  std::vector<Token> tokens;
-  if (text.empty()) return tokens;
+  if (text.empty()) return {};
   const std::string storage = Normalize(text, parse_special);
   const std::string_view normal = storage;
-  Merger merger;
+  Encoding encoding(normal.size());
   for (size_t position = 0; position < normal.size();) {
     const SpecialTokens::Match special = specials_.FindNext(normal, position, parse_special);
-    EncodePlain(normal.substr(position, special.begin - position), merger, tokens);
-    if (special.size > 0) tokens.push_back(special.token);
+    EncodePlain(normal.substr(position, special.begin - position), encoding);
+    if (special.size > 0) encoding.tokens.push_back(special.token);
     position = special.begin + special.size;
   }
-  return tokens;
+  return std::move(encoding.tokens);
 }
 
-// Where no piece spans two words, no merge does, and words are merged one by one: the same result from smaller heaps.
-void SpmTokenizer::EncodePlain(std::string_view text, Merger& merger, std::vector<Token>& out) const {
+// Where no piece spans two words, no merge does, and words are merged one by one: the same result from smaller heaps,
+// and words met before are copied.
+void SpmTokenizer::EncodePlain(std::string_view text, Encoding& encoding) const {
+  if (text.empty()) return;
+  if (pieces_span_words_) return EncodeWord(text, encoding);
+  std::vector<Token>& tokens = encoding.tokens;
   while (!text.empty()) {
-    const size_t end = pieces_span_words_ ? text.size() : FindWordEnd(text);
-    EncodeWord(text.substr(0, end), merger, out);
-    text.remove_prefix(end);
+    const std::string_view word = text.substr(0, FindWordEnd(text));
+    text.remove_prefix(word.size());
+    PieceCache::Seen& seen = encoding.seen.Place(word);
+    if (seen.piece == word) {
+      PieceCache::Repeat(seen, tokens);
+      continue;
+    }
+    const bool follows_unknown = !tokens.empty() && tokens.back() == unknown_;
+    const size_t begin = tokens.size();
+    EncodeWord(word, encoding);
+    // A word that begins with the unknown token becomes other tokens behind one.
+    if (!follows_unknown && begin < tokens.size() && tokens[begin] != unknown_) {
+      seen = {word, begin, tokens.size() - begin};
+    }
   }
 }
 
-void SpmTokenizer::EncodeWord(std::string_view text, Merger& merger, std::vector<Token>& out) const {
+void SpmTokenizer::EncodeWord(std::string_view text, Encoding& encoding) const {
+  Merger& merger = encoding.merger;
+  std::vector<Token>& out = encoding.tokens;
   merger.Clear();
   for (size_t i = 0; i < text.size();) {
     const size_t length = std::max<size_t>(1, Utf8CharLength(text, i));
@@ -154,23 +199,32 @@ void SpmTokenizer::EncodeWord(std::string_view text, Merger& merger, std::vector
     i += length;
   }
   Splits splits;
-  merger.Run([&](const Symbol& left, const Symbol& right) -> std::optional<Merge> {
-    const std::string_view both = text.substr(left.begin, left.size + right.size);
-    const Piece* piece = FindPiece(both);
-    if (piece == nullptr) return std::nullopt;
-    if (piece->is_unused) splits[both] = {text.substr(left.begin, left.size), text.substr(right.begin, right.size)};
-    return Merge{piece->rank, piece->token};
-  });
+  merger.Run([&](const Symbol& left, const Symbol& right) { return FindMerge(text, left, right, splits); });
   merger.ForEach([&](const Symbol& symbol) {
     const std::string_view part = text.substr(symbol.begin, symbol.size);
     if (symbol.token < 0) {
       EmitUnknown(part, out);
-    } else if (type(symbol.token) == TokenType::kUnused) {
+    } else if (!has_merges_ && type(symbol.token) == TokenType::kUnused) {
       EmitUnused(part, splits, out);
     } else {
       out.push_back(symbol.token);
     }
   });
+}
+
+std::optional<Merge> SpmTokenizer::FindMerge(std::string_view text, const Symbol& left, const Symbol& right,
+                                             Splits& splits) const {
+  if (has_merges_) {
+    if (left.token < 0 || right.token < 0) return std::nullopt;
+    const Merge* merge = merges_.Find(static_cast<uint32_t>(left.token), static_cast<uint32_t>(right.token));
+    if (merge == nullptr) return std::nullopt;
+    return *merge;
+  }
+  const std::string_view both = text.substr(left.begin, left.size + right.size);
+  const Piece* piece = FindPiece(both);
+  if (piece == nullptr) return std::nullopt;
+  if (piece->is_unused) splits[both] = {text.substr(left.begin, left.size), text.substr(right.begin, right.size)};
+  return Merge{piece->rank, piece->token};
 }
 
 void SpmTokenizer::EmitUnknown(std::string_view text, std::vector<Token>& out) const {

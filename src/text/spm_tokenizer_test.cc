@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -109,6 +110,45 @@ TEST(SpmTokenizer, TheSpacePrefixStandsOnceBeforeTheText) {
   EXPECT_EQ(tokenizer->Decode(Tokens{3, 3}, false), "a a");
   EXPECT_EQ(tokenizer->Decode(Tokens{1, 3}, false), "a");
   EXPECT_EQ(tokenizer->TokenBytes(3, false), " a");
+}
+
+// "gemma4": characters merge by ranks, whatever stands between words; bytes are the fallback.
+VocabData MergedVocab() {
+  VocabData vocab;
+  vocab.model = "gemma4";
+  vocab.tokens = {"<unk>", "a", "b", "▁", "▁a", "ab", "▁ab", "\n", "\n\n", "b▁a"};
+  vocab.token_types = {2, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  vocab.merges = {"a b", "▁ ab", "▁ a", "\n \n", "no token"};
+  for (int byte = 0; byte < 256; ++byte) {
+    char name[7];
+    std::snprintf(name, sizeof name, "<0x%02X>", static_cast<unsigned>(byte));
+    vocab.tokens.emplace_back(name);
+    vocab.token_types.push_back(static_cast<int64_t>(TokenType::kByte));
+  }
+  return vocab;
+}
+
+TEST(SpmTokenizer, MergesOfTheFileGoByRank) {
+  const auto tokenizer = Tokenizer::Make(MergedVocab(), "t");
+  EXPECT_EQ(tokenizer->Encode("ab ab a", false), (Tokens{5, 6, 4}));
+  EXPECT_EQ(tokenizer->Encode("b a", false), (Tokens{2, 4}));  // "b▁a" is a token that no merge makes
+  EXPECT_EQ(tokenizer->Encode("\n\n\n", false), (Tokens{8, 7}));
+  EXPECT_EQ(tokenizer->Encode("\u00E9", false), (Tokens{10 + 0xC3, 10 + 0xA9}));
+  EXPECT_EQ(tokenizer->Decode(tokenizer->Encode(" ab\xFF b", false), false), " ab\xFF b");
+  VocabData spelled = MergedVocab();
+  spelled.model = "gpt2";
+  spelled.pre = "sarvam-moe";
+  EXPECT_EQ(Tokenizer::Make(std::move(spelled), "t")->Encode("ab ab a", false), (Tokens{5, 6, 4}));
+}
+
+// Words met before are copied, but not the unknown token of a run that began in the word before.
+TEST(SpmTokenizer, RepeatedWordsBehindUnknownCharactersAreTheSame) {
+  const TokenType normal = TokenType::kNormal;
+  const auto tokenizer = Tokenizer::Make(SmallVocab({{"▁", normal}, {"a", normal}, {"▁a", normal}}), "t");
+  EXPECT_EQ(tokenizer->Encode("xa xa xa", false), (Tokens{0, 4, 3, 0, 4, 3, 0, 4}));
+  VocabData no_mark = SmallVocab({{"a", normal}});
+  EXPECT_EQ(Tokenizer::Make(std::move(no_mark), "t")->Encode("a a xa xa a", false),
+            (Tokens{3, 0, 3, 0, 3, 0, 3, 0, 3}));
 }
 
 }  // namespace

@@ -7,10 +7,14 @@
 
 #include "base/error.h"
 #include "text/bpe_tokenizer.h"
+#include "text/pre_tokenizer_families.h"
+#include "text/special_tokens.h"
 #include "text/spm_tokenizer.h"
 
 namespace assay {
 namespace {
+
+constexpr std::string_view kGemma4 = "gemma4";
 
 // The tokens with which known model families end a turn or a text, for files that name only one of them as EOS.
 constexpr std::array<std::string_view, 12> kEndNames = {
@@ -66,15 +70,31 @@ void CheckVocab(const VocabData& vocab, std::string_view source) {
 
 }  // namespace
 
+bool AddsBosByDefault(std::string_view model, std::string_view pre) {
+  if (model == "llama") return true;
+  const PreTokenizerFamily* family = FindPreTokenizerFamily(model == kGemma4 ? kGemma4 : pre);
+  return family != nullptr && family->adds_bos;
+}
+
 std::unique_ptr<Tokenizer> Tokenizer::Make(VocabData vocab, std::string_view source) {
   CheckVocab(vocab, source);
-  if (vocab.model == "gpt2") return std::make_unique<BpeTokenizer>(std::move(vocab), source);
+  if (vocab.model == "gpt2") {
+    if (vocab.pre.empty()) vocab.pre = "default";
+    const PreTokenizerFamily* family = FindPreTokenizerFamily(vocab.pre);
+    if (family == nullptr || !family->is_spelled) return std::make_unique<BpeTokenizer>(std::move(vocab), source);
+    vocab.add_space_prefix = false;
+    return std::make_unique<SpmTokenizer>(std::move(vocab), source);
+  }
+  if (vocab.model == kGemma4) {
+    vocab.add_space_prefix = false;
+    return std::make_unique<SpmTokenizer>(std::move(vocab), source);
+  }
   if (vocab.model == "llama") {
     CheckScores(vocab, source);
     return std::make_unique<SpmTokenizer>(std::move(vocab), source);
   }
-  Fail(ErrorKind::kUnsupported, "{}: unknown tokenizer \"{}\" (tokenizer.ggml.model); known: gpt2, llama", source,
-       vocab.model);
+  Fail(ErrorKind::kUnsupported, "{}: unknown tokenizer \"{}\" (tokenizer.ggml.model); known: gpt2, llama, gemma4",
+       source, vocab.model);
 }
 
 Tokenizer::Tokenizer(VocabData vocab) : vocab_(std::move(vocab)) {
@@ -90,6 +110,17 @@ Tokenizer::Tokenizer(VocabData vocab) : vocab_(std::move(vocab)) {
 
 TokenType Tokenizer::type(Token token) const {
   return vocab_.token_types.empty() ? TokenType::kNormal : static_cast<TokenType>(vocab_.token_types[token]);
+}
+
+bool Tokenizer::IsSpecial(Token token) const {
+  const TokenType type = this->type(token);
+  return type == TokenType::kControl || type == TokenType::kUserDefined || type == TokenType::kUnknown;
+}
+
+void Tokenizer::AddSpecial(SpecialTokens& specials, Token token, std::string_view text) const {
+  // Converters fill vocabularies up to the embedding's rows with tokens that the model's own tokenizer does not have.
+  if (vocab_.tokens[token] == fmt::format("[PAD{}]", token)) return;
+  specials.Add(text, token, type(token) != TokenType::kUserDefined);
 }
 
 bool Tokenizer::IsEndOfGeneration(Token token) const {

@@ -17,17 +17,22 @@ enum class TokenType : int8_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDe
 
 // A vocabulary as a model file gives it (tokenizer.ggml.*). Plain data, so that tests and fuzzers can build one.
 struct VocabData {
-  std::string model;  // "gpt2": byte-level BPE; "llama": SentencePiece
-  std::string pre;    // the pre-tokenizer of "gpt2": "qwen2", "qwen35", "llama-bpe", "gpt-2", ...
+  std::string model;  // "gpt2": byte-level BPE; "llama": SentencePiece; "gemma4": SentencePiece by merges
+  std::string pre;    // the pre-tokenizer of "gpt2": "qwen2", "qwen35", "llama-bpe", "gpt-2", ...; empty: "default"
   std::vector<std::string> tokens;
   std::vector<float> scores;         // "llama" alone
   std::vector<int64_t> token_types;  // empty: all normal
-  std::vector<std::string> merges;   // "gpt2" alone: "left right"
+  std::vector<std::string> merges;   // "gpt2" and "gemma4": "left right"
   std::optional<Token> bos, eos, eot, unknown, padding;
   bool add_bos = false;
   bool add_eos = false;
   bool add_space_prefix = true;  // "llama" alone
 };
+
+// Whether texts begin with BOS where the file does not say it (tokenizer.ggml.add_bos_token): the family's habit.
+bool AddsBosByDefault(std::string_view model, std::string_view pre);
+
+class SpecialTokens;
 
 // Text to tokens and back. Immutable after Make(): use from any thread.
 class Tokenizer {
@@ -57,6 +62,10 @@ class Tokenizer {
 
   void CheckToken(Token token) const;              // throws kUsage when it is not in the vocabulary
   static void CheckLength(std::string_view text);  // throws kUsage past 1 GiB
+  // Tokens whose text is their name, not a part of texts: control, user-defined and unknown ones.
+  bool IsSpecial(Token token) const;
+  // Has a special token found in texts by its text there, unless it only pads the vocabulary.
+  void AddSpecial(SpecialTokens& specials, Token token, std::string_view text) const;
   bool IsShown(Token token, bool special) const { return special || type(token) != TokenType::kControl; }
 
   VocabData vocab_;

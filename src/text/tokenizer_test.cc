@@ -49,9 +49,9 @@ TEST(TokenizerMake, RefusesWhatNoVocabularyMayHave) {
                 {"the end-of-turn token is 5000", bad, [](VocabData& v) { v.eot = 5000; }},
                 {"the unknown token is 5000", bad, [](VocabData& v) { v.unknown = 5000; }},
                 {"the padding token is 5000", bad, [](VocabData& v) { v.padding = 5000; }},
-                {"unknown tokenizer \"bert\" (tokenizer.ggml.model); known: gpt2, llama", ErrorKind::kUnsupported,
-                 [](VocabData& v) { v.model = "bert"; }},
-                {"unknown pre-tokenizer \"tekken\"", ErrorKind::kUnsupported, [](VocabData& v) { v.pre = "tekken"; }},
+                {"unknown tokenizer \"bert\" (tokenizer.ggml.model); known: gpt2, llama, gemma4",
+                 ErrorKind::kUnsupported, [](VocabData& v) { v.model = "bert"; }},
+                {"unknown pre-tokenizer \"tekkel\"", ErrorKind::kUnsupported, [](VocabData& v) { v.pre = "tekkel"; }},
             });
 }
 
@@ -64,10 +64,10 @@ TEST(TokenizerMake, RefusesBrokenMerges) {
                     {"merge 0 of 3837 (\"a b c\") is not two tokens", bad, [](VocabData& v) { v.merges[0] = "a b c"; }},
                     {"(\" a\") is not two tokens", bad, [](VocabData& v) { v.merges[0] = " a"; }},
                     {"(\"a \") is not two tokens", bad, [](VocabData& v) { v.merges[0] = "a "; }},
-                    {"(\"qqq a\") names a left token", bad, [](VocabData& v) { v.merges[0] = "qqq a"; }},
-                    {"(\"a 中\") names a right token", bad, [](VocabData& v) { v.merges[0] = "a 中"; }},
-                    {"(\"q z\") makes a token", bad, [](VocabData& v) { v.merges[0] = "q z"; }},
-                    {"no token for byte 0x21", bad, [](VocabData& v) { v.tokens[0] = "!!!!!!!!!!!"; }},
+                    {"none of the 2 merges is of the vocabulary's tokens (the first: \"qqq a\")", bad,
+                     [](VocabData& v) {
+                       v.merges = {"qqq a", "q z"};
+                     }},
                 });
 }
 
@@ -96,6 +96,17 @@ TEST(Tokenizer, KnowsTheTokensThatEndAGeneration) {
   // A plain token of that name is text like any other.
   vocab.token_types[static_cast<size_t>(first) + 2] = static_cast<int64_t>(TokenType::kNormal);
   EXPECT_FALSE(Tokenizer::Make(vocab, "tiny")->IsEndOfGeneration(first + 2));
+}
+
+TEST(Tokenizer, AddsBosAsTheFamilyDoesWhereTheFileDoesNotSay) {
+  EXPECT_TRUE(AddsBosByDefault("llama", ""));
+  EXPECT_TRUE(AddsBosByDefault("gemma4", ""));
+  for (const char* pre : {"llama-bpe", "llama3", "llama-v3", "falcon3", "tekken", "chameleon"}) {
+    EXPECT_TRUE(AddsBosByDefault("gpt2", pre)) << pre;
+  }
+  for (const char* pre : {"", "default", "qwen2", "gpt-2", "deepseek-v3", "no such rules"}) {
+    EXPECT_FALSE(AddsBosByDefault("gpt2", pre)) << pre;
+  }
 }
 
 TEST(Tokenizer, RefusesTokensOutsideTheVocabulary) {

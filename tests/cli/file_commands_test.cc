@@ -51,7 +51,7 @@ TEST(Usage, WrongUsageIsOneLineAndExitCode2) {
   ExpectError(RunAssay({"inspect", "a", "b"}), 2, "b");
   ExpectError(RunAssay({"inspect", kDraft, "--threads", "2"}), 2, "--threads");
   ExpectError(RunAssay({"quantize", kDraft, "out", "Q8_0", "-t", "0"}), 2, "--threads");
-  ExpectError(RunAssay({"quantize", kDraft, "out", "Q9"}), 2, "'Q9' is not a rung; there are F16, Q8_0");
+  ExpectError(RunAssay({"quantize", kDraft, "out", "Q9"}), 2, "'Q9' is not a rung; there are F16, BF16, Q8_0");
   ExpectError(RunAssay({"quantize", kDraft, "out", "Q8_0", "--tensor-type", "a=b"}), 2, "REGEX=TYPE");
   ExpectError(RunAssay({"synth", "--preset", "x", "out"}), 2, "qwen35-0.8B, ");
 }
