@@ -76,7 +76,8 @@ def damage_unseen(w):
     broken.tensors["blk.1.ffn_down.weight"].put(2000, [float("nan")] * 4000)
     broken.save(model)
     w.refused(4, *w.perplexity(model))
-    w.refused(4, *w.ladder(model))
+    # The rung is made before the base is scored, and cannot be made of it.
+    w.refused(3, *w.ladder(model, folder="other"), says="nan")
 
 
 def decoded_tripped(outcome):

@@ -72,7 +72,7 @@ def odd_numbers(w):
 def error_documents(w):
     broken = w.non_finite("n.gguf", "output.weight", 0, 1000, "nan")
     cases = [(1, "quantize", w.llama(), "none/out.gguf", "Q8_0"), (2, "inspect", "--bogus"), (2, "quantize"),
-             (3, "inspect", "none.gguf"), (4, *w.perplexity(broken)), (4, *w.generate(broken)), (4, *w.ladder(broken))]
+             (3, "inspect", "none.gguf"), (4, *w.perplexity(broken)), (4, *w.generate(broken)), (3, *w.ladder(broken))]
     for code, *arguments in cases:
         outcome = w.run(*arguments, "--json")
         need(outcome.code == code, f"{outcome}: exit {code} expected")

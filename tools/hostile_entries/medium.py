@@ -55,13 +55,19 @@ def foreign_links(w):
         link = shared / name
         link.symlink_to(victim)
         os.lchown(link, NOBODY, NOBODY)
-        # A rung's place is refused as that of a file that no ladder made, before the link is looked at.
-        w.refused(2 if name.endswith(".gguf") else 1, *w.ladder(w.llama(), folder="shared"), says=name)
+        # Refused as the places of files that no ladder made, before the links are looked at.
+        w.refused(2, *w.ladder(w.llama(), folder="shared"), says=name)
         need(victim.read_text() == "precious", f"{name}: the file that another's link names was overwritten")
         link.unlink()
         for made in shared.iterdir():
             made.unlink()
-        w.path("assay.db").unlink()
+        w.path("assay.db").unlink(missing_ok=True)
+    link = shared / "out.gguf"
+    link.symlink_to(victim)
+    os.lchown(link, NOBODY, NOBODY)
+    w.refused(1, "quantize", w.llama(), link, "Q8_0", says="symbolic link")
+    need(victim.read_text() == "precious", "quantize wrote through another's link")
+    link.unlink()
     for pid in range(1, 2000):
         link = shared / f"tiny-llama-Q8_0-{pid + os.getpid()}.gguf"
         link.symlink_to(victim)
@@ -147,6 +153,10 @@ def silent_progress(w):
     with open("/dev/full", "wb") as full:
         w.measured(*w.ladder(w.llama()), stderr=full)
         w.measured(*w.speculate(w.llama(), "ngram"), stderr=full)
+        w.measured("bench", "-m", w.llama(), "-p", "8", "-n", "4", "-r", "1", "-t", "1", stderr=full)
+        broken = w.non_finite("n.gguf", "output_norm.weight", 0, 1, "nan")
+        outcome = w.run("bench", "-m", broken, "-p", "8", "-n", "4", "-r", "1", "-t", "1", stderr=full)
+        need(outcome.code == 4, f"{outcome}: exit 4 expected")
 
 
 @entry("M9", "a model file that gets shorter while it is in use", slow=True)
