@@ -64,7 +64,7 @@ std::string ModelStem(const std::filesystem::path& path) {
   if (rest.size() == stem.size() || !rest.ends_with(kOf)) return stem;
   rest.remove_suffix(kOf.size());
   const size_t number = PartNumber(rest);
-  if (number == 0 || rest[rest.size() - number - 1] != '-' || rest.size() == number + 1) return stem;
+  if (number == 0 || rest.size() <= number + 1 || rest[rest.size() - number - 1] != '-') return stem;
   return std::string(rest.substr(0, rest.size() - number - 1));
 }
 
