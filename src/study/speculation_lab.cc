@@ -149,10 +149,15 @@ void EngineSpeculationLab::WarmUp(const Prompt& prompt) {
   const std::vector<Token> tokens = Encode(prompt);
   subject_.logit_hashes.push_back(LogitHash(*plain_, tokens));
   if (draft_alone_ != nullptr) subject_.logit_hashes.push_back(LogitHash(*draft_alone_, tokens));
-  PrepareCosts(prompt, {});
-  RoundSeconds(options_.max_draft);
-  PlainSeconds();
-  DraftSeconds();
+  try {
+    PrepareCosts(prompt, {});
+    RoundSeconds(options_.max_draft);
+    PlainSeconds();
+    DraftSeconds();
+  } catch (const Error& error) {
+    // Logits that are not finite are found again, and told, by the cells that decode with them: the others go on.
+    if (error.kind() != ErrorKind::kInvalid) throw;
+  }
 }
 
 std::string EngineSpeculationLab::TokenText(Token token) const {
