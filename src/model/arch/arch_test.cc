@@ -92,6 +92,22 @@ TEST(Architectures, UnknownOnesAreNamedWithTheKnown) {
   }
 }
 
+TEST(Architectures, WhatIsNoModelIsCalledByItsName) {
+  const auto message = [](const char* key, const char* value) {
+    ChangedFile changed;
+    SetMetadata(changed.metadata(), key, GgufValue::Of(std::string(value)));
+    return MessageOf(changed.Write(), ErrorKind::kUnsupported);
+  };
+  EXPECT_NE(message("general.type", "adapter").find("not a model but a LoRA adapter"), std::string::npos);
+  EXPECT_NE(message("general.type", "imatrix").find("an importance matrix"), std::string::npos);
+  EXPECT_NE(message("general.type", "mmproj").find("the projector"), std::string::npos);
+  EXPECT_NE(message("general.architecture", "clip").find("the projector"), std::string::npos);
+  EXPECT_NE(message("general.architecture", "controlvector").find("a control vector"), std::string::npos);
+  ChangedFile plain;
+  SetMetadata(plain.metadata(), "general.type", GgufValue::Of(std::string("model")));
+  EXPECT_NO_THROW(BuildSpec(plain.Write()));
+}
+
 TEST(Architectures, AMissingTensorIsNamed) {
   ChangedFile changed;
   std::erase_if(changed.tensors(), [](const GgufTensor& t) { return t.name == "blk.2.ssm_a"; });
