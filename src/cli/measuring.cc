@@ -135,7 +135,7 @@ int ReportGuards(std::span<const GuardResult> guards) {
   int exit_code = 0;
   for (const GuardResult& guard : guards) {
     if (guard.tripped) {
-      fmt::print(stderr, "assay: invalid: {}: {}\n", guard.name, OneLine(guard.evidence));
+      PrintToStderr(fmt::format("assay: invalid: {}: {}\n", guard.name, OneLine(guard.evidence)));
       exit_code = ExitCode(ErrorKind::kInvalid);
     } else if (guard.warning) {
       spdlog::warn("{}: {}", guard.name, guard.evidence);

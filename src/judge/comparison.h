@@ -63,7 +63,7 @@ double StrictestLevel(size_t family);
 // interval, and where nothing can be said, what would decide it. `size_pct`: how much larger B's file is.
 std::string ComparisonSentence(std::span<const Compared> family, double size_pct);
 
-// One speed alone: "B in tg64: 1.210 times as fast as A ..." with the names of the models.
+// One speed alone: "Q8_0 against F16: in tg64 it is faster (...)." with the names of the models.
 std::string SpeedSentence(std::string_view b, std::string_view a, const Compared& compared);
 
 // "12 more windows"; of a comparison that cannot be told apart, to be told apart in the family in which it was judged.

@@ -84,6 +84,18 @@ TEST(ComparisonTest, ADifferenceBelowTheFloorIsNotSpoken) {
   EXPECT_THAT(ComparisonSentence(family, 0.0), HasSubstr("smaller than what this machine tells, 5.0 %"));
 }
 
+// What is judged beside more asks for more to be told.
+TEST(ComparisonTest, WhatWouldTellCountsAllThatIsJudgedTogether) {
+  const auto rounds = [](size_t others) {
+    std::vector<Compared> family(others + 1, Speed({0.98, 1.02, 0.97, 1.01, 0.99}, {1.0, 1.0, 1.0, 1.0, 1.0}));
+    JudgeTogether(family);
+    return std::stoi(WhatWouldTell(family[0]));
+  };
+  EXPECT_GT(rounds(0), 0);
+  EXPECT_GT(rounds(2), rounds(0));
+  EXPECT_GT(rounds(50), rounds(2));
+}
+
 TEST(ComparisonTest, TheFloorIsTheFartherEndOfThePlacebosInterval) {
   const NoiseFloor floor{"tg64", SpeedRatio(Samples({1.0, 1.02, 0.98, 1.0}), Samples({1.0, 1.0, 1.0, 1.0}))};
   const Interval ends = floor.ratio.interval();

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "judge/intervals.h"
 #include "judge/statistics.h"
 #include "render/measure_json.h"
 #include "render/text_table.h"

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <optional>
 
+#include "judge/intervals.h"
 #include "judge/statistics.h"
 
 namespace assay {

@@ -63,7 +63,7 @@ class EngineLab::FolderLock {
       Fail(ErrorKind::kIo, "{}: another ladder works in this folder; wait for it or name another with -o",
            folder.string());
     }
-    Fail(ErrorKind::kIo, "{}: cannot lock the folder: {}", folder.string(), std::strerror(error));
+    Fail(ErrorKind::kIo, "{}: cannot lock the folder: {}; name another with -o", folder.string(), std::strerror(error));
   }
   ~FolderLock() { close(fd_); }
   FolderLock(const FolderLock&) = delete;

@@ -183,6 +183,7 @@ class LadderRun {
       const bool has_base = Has(kPerplexity, subject_.text, subject_.source);
       if (left.empty() && has_base) return;
       std::vector<Rung> rungs;
+      rungs.reserve(left.size());
       for (const size_t i : left) rungs.push_back(settings_.rungs[i]);
       if (!rungs.empty()) rungs.resize(std::clamp(lab_.FitTogether(rungs), size_t{1}, rungs.size()));
       const std::string step = QualityStep(rungs);
