@@ -12,7 +12,13 @@ namespace {
 using testing::GgufBytes;
 using ::testing::HasSubstr;
 
-VocabData Vocab() { return {.model = "gpt2", .pre = {}, .tokens = {"<s>", "</s>"}, .bos = 0, .eos = 1}; }
+VocabData Vocab() {
+  VocabData vocab;
+  vocab.tokens = {"<s>", "</s>"};
+  vocab.bos = 0;
+  vocab.eos = 1;
+  return vocab;
+}
 
 std::string Render(std::string_view source, const Conversation& conversation) {
   return RenderConversation(ChatTemplate(source, "t"), conversation, Vocab());

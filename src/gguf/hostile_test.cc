@@ -153,6 +153,21 @@ TEST(HostileGguf, TensorShapes) {
   EXPECT_THAT(Refusal(OneTensor({128, 2}, kQ4_K, 0, 144)), HasSubstr("rows of 128"));
   EXPECT_THAT(Refusal(OneTensor({32}, 4, 0, 64), ErrorKind::kUnsupported),
               AllOf(HasSubstr("unknown type 4"), HasSubstr("Q4_K (12)")));
+  EXPECT_THAT(Refusal(OneTensor({256}, 16, 0, 66), ErrorKind::kUnsupported),
+              AllOf(HasSubstr("tensor 't' is IQ2_XXS (16), which Assay cannot compute with"), HasSubstr("MXFP4 (39)")));
+}
+
+TEST(HostileGguf, TypesToLookAtAreCheckedAsTheOthers) {
+  const auto open = [](const std::string& bytes) {
+    const auto* begin = reinterpret_cast<const uint8_t*>(bytes.data());
+    return GgufFile::Parse({begin, bytes.size()}, "t", TensorTypes::kStored);
+  };
+  const std::string sound = OneTensor({256, 2}, 16, 0, 132);
+  EXPECT_EQ(TraitsOf(open(sound).tensors()[0].format).name, "IQ2_XXS");
+  EXPECT_EQ(open(sound).tensors()[0].data.size(), 132U);
+  EXPECT_THROW(open(OneTensor({256, 2}, 16, 0, 131)), Error);
+  EXPECT_THROW(open(OneTensor({128, 2}, 16, 0, 132)), Error);
+  EXPECT_THROW(open(OneTensor({256}, 43, 0, 132)), Error);
 }
 
 TEST(HostileGguf, TensorPlaces) {

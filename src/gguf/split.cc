@@ -72,17 +72,17 @@ void GgufFile::Forget(const GgufTensor& tensor) const {
   for (const MappedFile& map : maps_) map.Forget(tensor.data);
 }
 
-GgufPart GgufFile::MapPart(const std::filesystem::path& path) {
+GgufPart GgufFile::MapPart(const std::filesystem::path& path, TensorTypes types) {
   parts_.push_back(path);
   maps_.emplace_back(path);
-  return ParseGgufPart(maps_.back().bytes(), path.string());
+  return ParseGgufPart(maps_.back().bytes(), path.string(), types);
 }
 
-GgufFile GgufFile::Open(const std::filesystem::path& path) {
+GgufFile GgufFile::Open(const std::filesystem::path& path, TensorTypes types) {
   RequireFilePath(path);
   GgufFile file;
   file.path_ = path;
-  GgufPart first = file.MapPart(path);
+  GgufPart first = file.MapPart(path, types);
   const uint64_t count = Unsigned(first, kSplitCount, 1);
   const uint64_t declared_tensors = Unsigned(first, kSplitTensorsCount, 0);
   const std::string prefix = count > 1 ? SharedPrefix(path, first, count) : std::string();
@@ -93,7 +93,7 @@ GgufFile GgufFile::Open(const std::filesystem::path& path) {
       Fail(ErrorKind::kBadFile, "{}: part {} of {} is missing: {} is not there; get all parts", path.string(), number,
            count, part_path.string());
     }
-    GgufPart part = file.MapPart(part_path);
+    GgufPart part = file.MapPart(part_path, types);
     if (Unsigned(part, kSplitNo, 0) != number - 1 || Unsigned(part, kSplitCount, 0) != count) {
       Fail(ErrorKind::kBadFile,
            "{}: does not say that it is part {} of {}: it belongs to another model; get all parts from one place",
