@@ -12,7 +12,13 @@ namespace {
 using testing::GgufBytes;
 using ::testing::HasSubstr;
 
-VocabData Vocab() { return {.model = "gpt2", .pre = {}, .tokens = {"<s>", "</s>"}, .bos = 0, .eos = 1}; }
+VocabData Vocab() {
+  VocabData vocab;
+  vocab.tokens = {"<s>", "</s>"};
+  vocab.bos = 0;
+  vocab.eos = 1;
+  return vocab;
+}
 
 std::string Render(std::string_view source, const Conversation& conversation) {
   return RenderConversation(ChatTemplate(source, "t"), conversation, Vocab());
@@ -134,7 +140,7 @@ TEST(ChatTemplateTest, HostileTemplatesEndAtALimit) {
 
 // What holds itself is let go; the leak checker looks.
 TEST(ChatTemplateTest, CyclesAreLetGo) {
-  EXPECT_EQ(Render("{% set ns = namespace() %}{% set ns.me = [ns] %}{% macro m() %}{{ m is defined }}{% endmacro %}"
+  EXPECT_EQ(Render("{% set ns = namespace(x=[]) %}{% set ns.me = [ns] %}{% macro m() %}{{ m is defined }}{% endmacro %}"
                    "{% set ns.m = m %}{{ m() }}{% for x in [1] %}{% set ns.loop = loop %}{% set ns.f = loop.cycle %}"
                    "{% endfor %}{% macro c() %}{% set ns.c = caller %}{% endmacro %}{% call c() %}{% endcall %}"
                    "{{ ns.c() }}{{ ns.loop.index }}{% for i in range(20000) %}{% set ns.next = namespace(n=ns.next) %}"

@@ -116,6 +116,8 @@ std::string Interpreter::Run(const std::vector<std::pair<std::string, Value>>& v
     const NameId id = FindName(name);
     if (id >= 0) globals->Set(id, value);
   }
+  given_.assign(program_.names.size(), false);
+  for (const auto& [id, value] : globals->variables) given_[static_cast<size_t>(id)] = true;
   try {
     return Rendered(program_.body, globals);
   } catch (const TemplateError& error) {
@@ -133,12 +135,12 @@ void Interpreter::Write(std::string_view text) {
 
 std::string Interpreter::Rendered(const Body& body, const ScopePtr& scope) {
   Capture capture(*this);
-  Execute(body, Inside(scope));
+  Execute(body, Inside(scope, body));
   return capture.Take();
 }
 
 Interpreter::Flow Interpreter::Execute(const Body& body, const ScopePtr& scope) {
-  for (const auto& statement : body) {
+  for (const auto& statement : body.statements) {
     const Flow flow = Execute(*statement, scope);
     if (flow != Flow::kOn) return flow;
   }
@@ -187,7 +189,7 @@ Interpreter::Flow Interpreter::Execute(const Statement& statement, const ScopePt
     case StatementKind::kWith:
       return ExecuteWith(statement, scope);
     case StatementKind::kScope:
-      return Execute(statement.bodies[0], Inside(scope));
+      return Execute(statement.bodies[0], Inside(scope, statement.bodies[0]));
     case StatementKind::kBreak:
       return Flow::kBreak;
     case StatementKind::kContinue:
@@ -221,7 +223,7 @@ Interpreter::Flow Interpreter::ExecuteFor(const Statement& statement, const Scop
   // Jinja2 takes note of a body that ran to its end, not of one that broke off.
   bool has_run = false;
   while (const std::optional<Value> item = loop->Next()) {
-    const ScopePtr inside = Inside(scope);
+    const ScopePtr inside = Inside(scope, statement.bodies[0]);
     if (loop_ >= 0) inside->Set(loop_, Value(loop));
     Assign(statement.target, *item, inside);
     const Flow flow = Execute(statement.bodies[0], inside);
@@ -230,7 +232,7 @@ Interpreter::Flow Interpreter::ExecuteFor(const Statement& statement, const Scop
   }
   if (loop.use_count() > 1) Keep(loop);
   const bool has_else = statement.bodies.size() > 1;
-  return has_else && !has_run ? Execute(statement.bodies[1], Inside(scope)) : Flow::kOn;
+  return has_else && !has_run ? Execute(statement.bodies[1], Inside(scope, statement.bodies[1])) : Flow::kOn;
 }
 
 Value Interpreter::Recurse(const Statement& loop, const ScopePtr& around, const Value& items, int depth) {
@@ -241,7 +243,7 @@ Value Interpreter::Recurse(const Statement& loop, const ScopePtr& around, const 
 }
 
 Interpreter::Flow Interpreter::ExecuteWith(const Statement& statement, const ScopePtr& scope) {
-  const ScopePtr inside = Inside(scope);
+  const ScopePtr inside = Inside(scope, statement.bodies[0]);
   for (size_t i = 0; i < statement.targets.size(); ++i) {
     Assign(statement.targets[i], Evaluate(*statement.conditions[i], scope), inside);
   }
@@ -363,8 +365,20 @@ Value Interpreter::Evaluate(const Expr& expr, const ScopePtr& scope) {
 }
 
 Value Interpreter::Name(const Expr& expr, const ScopePtr& scope) {
-  if (const Value* value = scope->Find(expr.name)) return *value;
-  return Value::Undefined({.hint = {}, .owner = {}, .name = ReprText(program_.names[static_cast<size_t>(expr.name)])});
+  const Value* value = scope->Find(expr.name);
+  return value != nullptr ? *value : Unset(expr.name);
+}
+
+Value Interpreter::Unset(NameId name) const {
+  return Value::Undefined({.hint = {}, .owner = {}, .name = ReprText(program_.names[static_cast<size_t>(name)])});
+}
+
+ScopePtr Interpreter::Inside(const ScopePtr& scope, const Body& body) const {
+  ScopePtr inside = Inside(scope);
+  for (const NameId name : body.hidden) {
+    if (given_[static_cast<size_t>(name)]) inside->Set(name, Unset(name));
+  }
+  return inside;
 }
 
 Value Interpreter::Display(const Expr& expr, const ScopePtr& scope) {
@@ -473,7 +487,7 @@ Value Interpreter::CallMacro(const Statement& macro, const ScopePtr& around, con
                              const Arguments& arguments) {
   const Deeper deeper(*this, 0);
   const Signature& signature = macro.signature;
-  const ScopePtr inside = Inside(around);
+  const ScopePtr inside = Inside(around, macro.bodies[0]);
   const size_t given = std::min(arguments.positional.size(), signature.names.size());
   std::vector<std::pair<std::string, Value>> named = arguments.named;
   std::vector<std::optional<Value>> values(signature.names.size());

@@ -66,10 +66,12 @@ class Interpreter {
   void Assign(const Target& target, const Value& value, const ScopePtr& scope);
   void Write(std::string_view text);
   ScopePtr Inside(const ScopePtr& scope) const { return std::make_shared<Scope>(Scope{scope, {}}); }
+  ScopePtr Inside(const ScopePtr& scope, const Body& body) const;  // with the body's hidden names
   void KeepScope(const ScopePtr& scope);
 
   Value Evaluate(const Expr& expr, const ScopePtr& scope);
   Value Name(const Expr& expr, const ScopePtr& scope);
+  Value Unset(NameId name) const;
   Value Display(const Expr& expr, const ScopePtr& scope);
   Value DictDisplay(const Expr& expr, const ScopePtr& scope);
   Value Slice(const Expr& expr, const ScopePtr& scope);
@@ -89,6 +91,7 @@ class Interpreter {
   int line_ = 0;
   int depth_ = 0;
   NameId loop_, caller_, kwargs_, varargs_;
+  std::vector<bool> given_;  // by name: whether the template was given such a variable, or has such a function
   std::string* out_ = nullptr;
   std::vector<std::string> captured_;
   std::vector<std::shared_ptr<Object>> kept_;
