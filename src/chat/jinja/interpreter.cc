@@ -67,11 +67,12 @@ class Interpreter::Capture {
   std::string* outer_;
 };
 
-const Value* Scope::Find(NameId name) const {
+const Value* Scope::Find(NameId name, size_t* passed) const {
   for (const Scope* scope = this; scope != nullptr; scope = scope->parent.get()) {
     for (const auto& [id, value] : scope->variables) {
       if (id == name) return &value;
     }
+    if (passed != nullptr) *passed += 1 + scope->variables.size();
   }
   return nullptr;
 }
@@ -128,8 +129,7 @@ std::string Interpreter::Run(const std::vector<std::pair<std::string, Value>>& v
 // --- Statements
 
 void Interpreter::Write(std::string_view text) {
-  budget_.Step(1 + text.size() / 32);
-  if (out_->size() + text.size() > budget_.limits().bytes) budget_.Text(out_->size() + text.size());
+  budget_.Grow(out_->size(), text.size());
   *out_ += text;
 }
 
@@ -287,8 +287,7 @@ void Interpreter::Assign(const Target& target, const Value& value, const ScopePt
       const Value* owner = scope->Find(target.name);
       auto* space = owner != nullptr ? dynamic_cast<Namespace*>(owner->object()) : nullptr;
       if (space == nullptr) throw TemplateError("cannot assign attribute on non-namespace object");
-      budget_.Step();
-      space->Set(target.attribute, value);
+      space->Set(budget_, target.attribute, value);
       return;
     }
     case Target::Kind::kTuple: {
@@ -365,7 +364,9 @@ Value Interpreter::Evaluate(const Expr& expr, const ScopePtr& scope) {
 }
 
 Value Interpreter::Name(const Expr& expr, const ScopePtr& scope) {
-  const Value* value = scope->Find(expr.name);
+  size_t passed = 0;
+  const Value* value = scope->Find(expr.name, &passed);
+  budget_.Step(passed / 8);
   return value != nullptr ? *value : Unset(expr.name);
 }
 
@@ -493,6 +494,7 @@ Value Interpreter::CallMacro(const Statement& macro, const ScopePtr& around, con
   std::vector<std::optional<Value>> values(signature.names.size());
   for (size_t i = 0; i < given; ++i) values[i] = arguments.positional[i];
   for (size_t i = given; i < values.size(); ++i) {
+    budget_.Step(1 + named.size() / 8);
     values[i] = Take(named, program_.names[static_cast<size_t>(signature.names[i])]);
   }
   const bool names_caller = std::find(signature.names.begin(), signature.names.end(), caller_) != signature.names.end();
@@ -538,12 +540,9 @@ Value Interpreter::FilterOf(const Expr& expr, const ScopePtr& scope) {
 }
 
 Value Interpreter::Concat(const Expr& expr, const ScopePtr& scope) {
-  std::string text;
-  for (const ExprPtr& part : expr.parts) {
-    text += Str(budget_, Evaluate(*part, scope));
-    budget_.Text(text.size());
-  }
-  return Text(std::move(text));
+  TextBuilder text(budget_);
+  for (const ExprPtr& part : expr.parts) text.Add(Str(budget_, Evaluate(*part, scope)));
+  return Text(text.Take());
 }
 
 Value Interpreter::Comparison(const Expr& expr, const ScopePtr& scope) {
@@ -585,6 +584,7 @@ Value Interpreter::Undefined(const Value& owner, const Value& key) {
 
 Value Interpreter::Attribute(const Value& owner, const std::string& name) {
   if (owner.undefined() != nullptr) FailUndefined(owner);
+  budget_.Scan(name.size());
   if (Object* object = owner.object()) {
     if (std::optional<Value> value = object->Attribute(*this, name)) return *value;
   }

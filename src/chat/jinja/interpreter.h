@@ -17,7 +17,7 @@ struct Scope {
   std::shared_ptr<Scope> parent;
   std::vector<std::pair<NameId, Value>> variables;
 
-  const Value* Find(NameId name) const;
+  const Value* Find(NameId name, size_t* passed = nullptr) const;  // adds how many others were looked at
   void Set(NameId name, Value value);
 };
 using ScopePtr = std::shared_ptr<Scope>;

@@ -85,7 +85,7 @@ Value MakeNamespace(Interpreter& run, const Arguments& arguments) {
   run.Keep(made);
   ForEachItem(run, arguments, [&](const Value& key, const Value& value) {
     if (key.text() == nullptr) throw TemplateError("a namespace has texts as names");
-    made->Set(key.text()->bytes, value);
+    made->Set(run.budget(), key.text()->bytes, value);
   });
   return Value(std::move(made));
 }
@@ -154,23 +154,26 @@ std::optional<Value> Macro::Attribute(Interpreter& run, std::string_view name) {
 }
 
 std::string Namespace::Repr(Budget& budget, int depth) const {
-  std::string out = "<Namespace {";
+  TextBuilder out(budget);
   for (const auto& [name, value] : variables_) {
-    if (out.size() > 12) out += ", ";
-    out += ReprText(name) + ": " + jinja::Repr(budget, value, depth + 1);
-    budget.Text(out.size());
+    if (!out.empty()) out.Add(", ");
+    out.Add(ReprText(name));
+    out.Add(": ");
+    out.Add(jinja::Repr(budget, value, depth + 1));
   }
-  return out + "}>";
+  return fmt::format("<Namespace {{{}}}>", out.Take());
 }
 
-std::optional<Value> Namespace::Attribute(Interpreter&, std::string_view name) {
+std::optional<Value> Namespace::Attribute(Interpreter& run, std::string_view name) {
+  run.budget().Step(1 + variables_.size() / 8);
   for (const auto& [key, value] : variables_) {
     if (key == name) return value;
   }
   return std::nullopt;
 }
 
-void Namespace::Set(const std::string& name, Value value) {
+void Namespace::Set(Budget& budget, const std::string& name, Value value) {
+  budget.Step(1 + variables_.size() / 8);
   if (name.starts_with('_')) {
     throw TemplateError(
         fmt::format("Chat templates cannot store underscore-prefixed attributes on a namespace, but got '{}'", name));
