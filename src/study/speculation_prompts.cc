@@ -60,7 +60,8 @@ PromptSet ParsePromptSet(std::string_view content, const std::filesystem::path& 
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     const std::string place = fmt::format("{}, line {}", path.string(), number);
     Prompt prompt = ReadPrompt(line, place, number);
-    if (!ids.insert(prompt.id).second) Fail(ErrorKind::kBadFile, "{}: the id \"{}\" is taken", place, prompt.id);
+    if (!ids.insert(prompt.id).second)
+      Fail(ErrorKind::kBadFile, "{}: the id \"{}\" is taken; give each prompt its own", place, prompt.id);
     set.prompts.push_back(std::move(prompt));
   }
   if (set.prompts.empty()) Fail(ErrorKind::kBadFile, "{}: holds no prompts; {}", path.string(), kForm);

@@ -44,7 +44,8 @@ SpeculationOptions Speculation(const Options& options) {
       std::from_chars(options.draft_length.data(), options.draft_length.data() + options.draft_length.size(), length);
   if (error != std::errc() || end != options.draft_length.data() + options.draft_length.size() || length < 1 ||
       length > kMaxDraftLength) {
-    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens, or 'auto'", options.draft_length, kMaxDraftLength);
+    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens, or 'auto'; give one of them", options.draft_length,
+         kMaxDraftLength);
   }
   return {.draft_length = length};
 }
@@ -62,6 +63,17 @@ std::vector<Token> PromptTokens(const Options& options, const Model& model) {
   std::vector<Token> tokens = tokenizer.Encode(text, /*parse_special=*/true);
   if (tokenizer.vocab().add_bos && tokenizer.vocab().bos) tokens.insert(tokens.begin(), *tokenizer.vocab().bos);
   return tokens;
+}
+
+// Without -c a prompt has to fit what the model was trained for.
+void RequireTrainedRoom(const Options& options, const std::vector<Token>& prompt, const Model& model) {
+  const int trained = model.spec.context_length;
+  if (options.context > 0 || prompt.size() <= static_cast<size_t>(trained)) return;
+  Fail(ErrorKind::kUsage,
+       "the prompt has {} tokens, {} was trained for a context of {}; shorten it (a larger -c takes the model out of "
+       "its "
+       "range)",
+       prompt.size(), options.model, trained);
 }
 
 std::string_view StopName(StopReason stop) {
@@ -98,6 +110,7 @@ int Run(const Options& options) {
   const Tokenizer& tokenizer = *target.model->tokenizer;
   const std::vector<Token> prompt = PromptTokens(options, *target.model);
 
+  RequireTrainedRoom(options, prompt, *target.model);
   WarnOfContext("-c", options.context, *target.model);
 
   const bool speculative = !options.draft.empty();

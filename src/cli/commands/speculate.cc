@@ -50,7 +50,8 @@ DraftSetting ParseLength(const std::string& text) {
   const char* last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, length);
   if (error != std::errc() || end != last || length < 1 || length > kMaxDraftLength) {
-    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens, or '{}'", text, kMaxDraftLength, kAdaptive);
+    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens, or '{}'; give one of them", text, kMaxDraftLength,
+         kAdaptive);
   }
   return {text, {.draft_length = length}};
 }
@@ -59,7 +60,8 @@ std::vector<DraftSetting> ParseLengths(const std::vector<std::string>& texts) {
   std::vector<DraftSetting> lengths;
   for (const std::string& text : texts) {
     lengths.push_back(ParseLength(text));
-    if (std::count(texts.begin(), texts.end(), text) > 1) Fail(ErrorKind::kUsage, "-k {}: named twice", text);
+    if (std::count(texts.begin(), texts.end(), text) > 1)
+      Fail(ErrorKind::kUsage, "-k {}: named twice; name each once", text);
   }
   return lengths;
 }
@@ -74,7 +76,8 @@ std::vector<std::filesystem::path> ShippedPromptFiles(const std::string& target)
       return files;
     }
   }
-  Fail(ErrorKind::kUsage, "no --prompts given, and neither a folder prompts beside {} nor {} has the shipped sets",
+  Fail(ErrorKind::kUsage,
+       "no --prompts given, and neither a folder prompts beside {} nor {} has the shipped sets; name a file of prompts",
        target, ASSAY_PROMPTS);
 }
 
@@ -86,7 +89,8 @@ std::vector<PromptSet> ReadPrompts(const Options& options) {
     PromptSet set = ReadPromptSet(file);
     for (const PromptSet& other : sets) {
       if (other.name == set.name)
-        Fail(ErrorKind::kUsage, "--prompts {}: a set named {} is given already", file.string(), set.name);
+        Fail(ErrorKind::kUsage, "--prompts {}: a set named {} is given already; give each set a file name of its own",
+             file.string(), set.name);
     }
     sets.push_back(std::move(set));
   }
@@ -145,13 +149,13 @@ class Watch {
   std::optional<Progress> bar_;
 };
 
-PairResult MeasureDraft(const Options& options, Store& store, LoadedModel& target, DraftSource& source,
-                        std::span<const PromptSet> sets) {
+PairResult MeasureDraft(const Options& options, Store& store, LoadedModel& target, const ModelIdentity& identity,
+                        DraftSource& source, std::span<const PromptSet> sets) {
   const std::string name = source.name();
   const std::unique_ptr<LoadedModel> draft = Load(source, options, *target.model, target.engine.backend());
   int longest = 0;
   for (const DraftSetting& length : options.settings.lengths) longest = std::max(longest, length.options.draft_length);
-  EngineSpeculationLab lab(target, draft.get(), name, sets,
+  EngineSpeculationLab lab(target, identity, draft.get(), name, sets,
                            {.threads = options.common.threads,
                             .cache = options.cache,
                             .tokens = options.settings.tokens,
@@ -192,7 +196,8 @@ int Run(Options& options) {
                          .environment = CaptureEnvironment(),
                          .drafts = options.drafts,
                          .pairs = {}};
-  for (DraftSource& draft : drafts) study.pairs.push_back(MeasureDraft(options, store, target, draft, sets));
+  const ModelIdentity identity = Identify(target.model->file);
+  for (DraftSource& draft : drafts) study.pairs.push_back(MeasureDraft(options, store, target, identity, draft, sets));
   return Report(options, study);
 }
 
