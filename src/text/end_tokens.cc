@@ -60,21 +60,21 @@ bool Has(const Names& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-void MakeControl(VocabData& vocab, Token token) {
+// Whether it was plain text.
+bool MakeControl(VocabData& vocab, Token token) {
   constexpr auto kControl = static_cast<int64_t>(TokenType::kControl);
   constexpr auto kUserDefined = static_cast<int64_t>(TokenType::kUserDefined);
   vocab.token_types.resize(vocab.tokens.size(), static_cast<int64_t>(TokenType::kNormal));
   int64_t& type = vocab.token_types[static_cast<size_t>(token)];
-  if (type == kControl || type == kUserDefined) return;
+  if (type == kControl || type == kUserDefined) return false;
   type = kControl;
-  spdlog::warn("token {} is '{}', which ends a turn, but the file has it as plain text: taken as a control token",
-               token, OneLine(vocab.tokens[static_cast<size_t>(token)]));
+  return true;
 }
 
 }  // namespace
 
 std::vector<Token> FindEndTokens(VocabData& vocab) {
-  std::vector<Token> ends;
+  std::vector<Token> ends, changed;
   std::vector<std::string_view> names;
   for (const std::optional<Token>& token :
        {vocab.eos, vocab.eot, vocab.eom, vocab.fim_pad, vocab.fim_repository, vocab.fim_separator}) {
@@ -98,8 +98,12 @@ std::vector<Token> FindEndTokens(VocabData& vocab) {
       ends.erase(std::remove(ends.begin(), ends.end(), token), ends.end());
     } else if (Has(kEndNames, name)) {
       ends.push_back(token);
-      MakeControl(vocab, token);
+      if (MakeControl(vocab, token)) changed.push_back(token);
     }
+  }
+  if (!changed.empty()) {
+    spdlog::warn("{} token(s) that end a turn, {} '{}' first, are plain text in the file: taken as control tokens",
+                 changed.size(), changed[0], OneLine(vocab.tokens[static_cast<size_t>(changed[0])]));
   }
   std::sort(ends.begin(), ends.end());
   ends.erase(std::unique(ends.begin(), ends.end()), ends.end());

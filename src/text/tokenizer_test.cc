@@ -123,6 +123,7 @@ TEST(Tokenizer, ANameThatEndsLessThanATurnInItsFamilyDoesNotEnd) {
   const auto ends = [](std::vector<std::string> names) {
     VocabData vocab;
     vocab.tokens = std::move(names);
+    vocab.token_types.assign(vocab.tokens.size(), static_cast<int64_t>(TokenType::kControl));
     return FindEndTokens(vocab);
   };
   using testing::ElementsAre;
