@@ -193,7 +193,7 @@ d|tojson(indent=2), d|tojson(indent=4, sort_keys=true), [[], {}, [1]]|tojson(ind
 missing|tojson
 d.items()|tojson
 (big * big)|tojson
-strftime_now('%Y-%m-%d %H:%M:%S %j %b %B %a %A %y %p %I %%')
+strftime_now('%Y-%m-%d %H:%M:%S %j %b %B %a %A %y %p %I %% [%Z%z]')
 raise_exception('no ' ~ s)
 dict(a=1, b=2), dict({'a': 1}, b=3), dict([('x', 1)])
 namespace(a=1).a, namespace({'b': 2}).b, namespace(), namespace(a=[1], b='x')

@@ -127,6 +127,7 @@ TEST(ChatTemplateTest, HostileTemplatesEndAtALimit) {
            "{{ [1]|slice(1000000000000)|list }}",
            "{{ [[1]]|tojson(indent=1000000000000) }}",
            "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+           "{{ 'a'|map(*(['map'] * 100000))|list }}",
            // Much time for few steps.
            "{% set a = 'a' * 60000000 %}{% for i in range(1000) %}{% set x = a.title() %}{% endfor %}",
            "{% set a = 'a' * 9000000 %}{% for i in range(99999) %}{% set x = {a: 1}[a] %}{% endfor %}",

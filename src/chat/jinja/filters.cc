@@ -641,7 +641,7 @@ Value ApplyFilter(Interpreter& run, std::string_view name, const Value& input, c
   if (row == nullptr) throw TemplateError(fmt::format("No filter named '{}' found.", name));
   if (row->filter == nullptr)
     throw TemplateUnsupported(fmt::format("it uses the filter {}, which Assay does not have", name));
-  run.budget().Step();
+  const Interpreter::Deeper deeper(run, 0);  // filters apply others
   return row->filter(run, input, arguments);
 }
 

@@ -33,24 +33,14 @@ std::optional<Value> Take(std::vector<std::pair<std::string, Value>>& named, std
 
 }  // namespace
 
-// Open expressions and statements: each takes some of the stack.
-class Interpreter::Deeper {
- public:
-  explicit Deeper(Interpreter& run, int line) : run_(run) {
-    if (line > 0) run.line_ = line;
-    run.budget_.Step();
-    if (++run.depth_ > run.budget_.limits().depth) {
-      --run.depth_;
-      throw TemplateUnsupported("its macros or loops call each other too deep");
-    }
+Interpreter::Deeper::Deeper(Interpreter& run, int line) : run_(run) {
+  if (line > 0) run.line_ = line;
+  run.budget_.Step();
+  if (run.depth_ == run.budget_.limits().depth) {
+    throw TemplateUnsupported("its macros, loops or filters call each other too deep");
   }
-  ~Deeper() { --run_.depth_; }
-  Deeper(const Deeper&) = delete;
-  Deeper& operator=(const Deeper&) = delete;
-
- private:
-  Interpreter& run_;
-};
+  ++run.depth_;
+}
 
 // What is written while it lives comes to it.
 class Interpreter::Capture {

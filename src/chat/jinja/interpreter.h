@@ -31,6 +31,19 @@ class Interpreter {
   Interpreter(const Interpreter&) = delete;
   Interpreter& operator=(const Interpreter&) = delete;
 
+  // What is open while it lives: each such takes some of the stack, and there is a limit. `line` 0: that of what is
+  // around.
+  class Deeper {
+   public:
+    Deeper(Interpreter& run, int line);
+    ~Deeper() { --run_.depth_; }
+    Deeper(const Deeper&) = delete;
+    Deeper& operator=(const Deeper&) = delete;
+
+   private:
+    Interpreter& run_;
+  };
+
   std::string Run(const std::vector<std::pair<std::string, Value>>& variables);
 
   // For functions, filters and objects.
@@ -51,7 +64,6 @@ class Interpreter {
 
  private:
   enum class Flow { kOn, kBreak, kContinue };
-  class Deeper;
   class Capture;
 
   Flow Execute(const Body& body, const ScopePtr& scope);

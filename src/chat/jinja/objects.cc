@@ -133,10 +133,26 @@ Value RaiseException(Interpreter& run, const Arguments& arguments) {
   throw TemplateRefusal(Str(run.budget(), *bound[0]));
 }
 
+// Without what Python adds to C's conversions or knows nothing of in a time without zone.
+std::string CFormat(std::string_view format) {
+  std::string out;
+  for (size_t i = 0; i < format.size(); ++i) {
+    const std::string_view conversion = format.substr(i, 2);
+    if (format[i] != '%' || conversion.size() < 2) {
+      out += format[i];
+      continue;
+    }
+    ++i;
+    if (conversion == "%f") out += "000000";
+    if (conversion != "%f" && conversion != "%z" && conversion != "%Z") out += conversion;
+  }
+  return out;
+}
+
 Value StrftimeNow(Interpreter& run, const Arguments& arguments) {
   const Bound bound("strftime_now", arguments, {"format"}, 1);
   constexpr size_t kLongest = 1024;
-  const std::string& format = bound.Text(0);
+  const std::string format = CFormat(bound.Text(0));
   if (format.empty()) return run.Text("");
   if (format.size() > kLongest / 8) throw TemplateError("strftime_now() with a format that long");
   std::array<char, kLongest> buffer;
