@@ -11,7 +11,7 @@ constexpr double kLossShare = 0.025;
 constexpr double kShortText = 20.0;  // tokens: shorter texts are not promised anything
 constexpr size_t kTextsRemembered = 4;
 // Plain steps that the budget may hold, gains included: some rounds of a long draft that are refused.
-constexpr double kMostBudget = 6.0;
+constexpr double kMostBudget = 8.0;
 // Of drafts that are longer than one guess several must fit the budget, so that one that fails does not end them.
 constexpr double kLongDrafts = 2.0;
 // Plain steps behind a draft settle what that left, and find the caches as the draft model left them: on models that
@@ -30,7 +30,10 @@ constexpr double kSwitchMemory = 0.7;  // what earlier returns to plain steps ke
 DraftLength::DraftLength(int max_draft) : max_draft_(max_draft), costs_(max_draft + 1), acceptance_(max_draft) {}
 
 void DraftLength::BeginText() {
-  if (tokens_ > 0.0) lengths_.push_back(tokens_);
+  if (tokens_ > 0.0) {
+    lengths_.push_back(tokens_);
+    if (!after_draft_) costs_.Age();
+  }
   if (lengths_.size() > kTextsRemembered) lengths_.erase(lengths_.begin());
   const double shortest = lengths_.empty() ? 0.0 : *std::min_element(lengths_.begin(), lengths_.end());
   tokens_ = 0.0;
@@ -59,7 +62,7 @@ int DraftLength::Choose(int most) const {
   for (int k = 1; k <= std::min(most, max_draft_); ++k) {
     if (!Affords(k)) continue;
     const LearnedAcceptance::Expected& round = expected[static_cast<size_t>(k)];
-    const double rate = round.tokens / (round.steps * costs_.guess() + costs_.Verify(1.0 + round.guesses));
+    const double rate = round.tokens / (round.steps * costs_.guess() + costs_.HopedVerify(1.0 + round.guesses));
     if (rate > best_rate) {
       best = k;
       best_rate = rate;

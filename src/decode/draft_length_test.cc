@@ -285,10 +285,11 @@ TEST(DraftLength, AfterThirtyRoundsItIsNearTheBestConstantLength) {
 }
 
 TEST(DraftLength, OldGainsDoNotPayForNewLosses) {
+  constexpr double kRuns = 50.0;
   for (const double reading : {0.0, 0.05}) {
     const World world{"", ChangesAt(1000, 0.9, 0.0), 0.1, EachFurther(0.05), reading};
     Spent good, useless;
-    for (uint64_t seed = 1; seed <= 50; ++seed) {
+    for (uint64_t seed = 1; seed <= kRuns; ++seed) {
       Simulation run(world, seed);
       DraftLength chooser(kMaxDraft);
       double tokens = 0.0;
@@ -298,7 +299,9 @@ TEST(DraftLength, OldGainsDoNotPayForNewLosses) {
       }
     }
     EXPECT_GT(good.rate(), 2.0);
-    EXPECT_GE(useless.rate(), 0.97);
+    // Of hundreds of plain steps that were won the budget keeps eight; they and the share may be lost, and the clock's
+    // noise of 3%.
+    EXPECT_LE(useless.seconds - useless.tokens, kRuns * 8.0 + (0.025 + 0.003) * useless.tokens);
   }
 }
 

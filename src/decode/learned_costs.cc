@@ -44,6 +44,12 @@ void LearnedCosts::Recent::Add(double x) {
   median_ = MedianOf(values_);
 }
 
+void LearnedCosts::Recent::ForgetOldest() {
+  if (values_.size() < 2) return;
+  values_.erase(values_.begin());
+  median_ = MedianOf(values_);
+}
+
 LearnedCosts::LearnedCosts(int max_tokens) : verify_(static_cast<size_t>(max_tokens) + 1) {}
 
 void LearnedCosts::AddPlain(double seconds) { plain_.Add(seconds); }
@@ -59,6 +65,11 @@ void LearnedCosts::AddPrompt(int tokens, double seconds) {
 void LearnedCosts::AddReading(int unread, int guesses, double seconds) {
   reading_seconds_ = kReadingMemory * reading_seconds_ + seconds - guesses * guess();
   read_ = kReadingMemory * read_ + unread;
+}
+
+void LearnedCosts::Age() {
+  guess_.ForgetOldest();
+  for (Recent& batch : verify_) batch.ForgetOldest();
 }
 
 bool LearnedCosts::known() const { return plain_.count() >= kPlainValues && guess_.count() > 0; }
@@ -81,7 +92,7 @@ double LearnedCosts::FromNeighbours(int tokens) const {
   return low + std::max(0.0, further) * (tokens - below);
 }
 
-double LearnedCosts::VerifyBatch(int tokens) const {
+double LearnedCosts::Verify(int tokens) const {
   if (tokens <= 1) return plain();
   const double guessed = FromNeighbours(tokens);
   const Recent& own = verify_[static_cast<size_t>(tokens)];
@@ -89,11 +100,17 @@ double LearnedCosts::VerifyBatch(int tokens) const {
   return own.count() < kSureValues ? std::min(own.value(), kMostSurprise * guessed) : own.value();
 }
 
-double LearnedCosts::Verify(double tokens) const {
+double LearnedCosts::HopedBatch(int tokens) const {
+  if (tokens <= 1) return plain();
+  const Recent& own = verify_[static_cast<size_t>(tokens)];
+  return own.count() < kSureValues ? std::min(Verify(tokens), FromNeighbours(tokens)) : own.value();
+}
+
+double LearnedCosts::HopedVerify(double tokens) const {
   const double below = std::floor(tokens);
   const double share = tokens - below;
-  const double low = VerifyBatch(static_cast<int>(below));
-  return share == 0.0 ? low : low + share * (VerifyBatch(static_cast<int>(below) + 1) - low);
+  const double low = HopedBatch(static_cast<int>(below));
+  return share == 0.0 ? low : low + share * (HopedBatch(static_cast<int>(below) + 1) - low);
 }
 
 double LearnedCosts::Reading(int unread) const {
