@@ -19,8 +19,8 @@ constexpr double kLongDrafts = 2.0;
 constexpr int kSettledStep = 5;
 constexpr double kMostOfReturn = 2.0;  // plain steps, that one of them is believed to take
 constexpr int kSettledFirstStep = 2;   // where the row begins a text
-// Rounds until so many plain steps are taken again: all is measured in them. The first time is sooner.
-constexpr int kPlainEvery = 384, kFirstPlain = 32, kReturnSteps = 7;
+// Rounds until so many plain steps are taken again: all is measured in them. Sooner while they are little known.
+constexpr int kPlainEvery = 384, kUnsurePlainEvery = 32, kReturnSteps = 6;
 // A draft should win this much: less may be an error, or be lost by going to and fro.
 constexpr double kWorthwhile = 1.03;
 constexpr double kSwitchMemory = 0.7;  // what earlier returns to plain steps keep of their weight
@@ -55,7 +55,7 @@ bool DraftLength::Affords(int guesses) const {
 }
 
 int DraftLength::Choose(int most) const {
-  if (!costs_.known() || since_plain_ >= (knows_switch_ ? kPlainEvery : kFirstPlain)) return 0;
+  if (!costs_.known() || since_plain_ >= (costs_.knows_plain() ? kPlainEvery : kUnsurePlainEvery)) return 0;
   const std::vector<LearnedAcceptance::Expected> expected = acceptance_.ForLengths();
   int best = 0;
   double best_rate = kWorthwhile / costs_.plain();

@@ -7,12 +7,13 @@ namespace assay {
 namespace {
 
 constexpr size_t kRemembered = 21;
-// So many values in a row on one side of the median, by this factor, are a change and no noise.
-constexpr int kChangeValues = 3;
+// So many values in a row on one side of the median, by this factor, are a change and no noise. Plain steps are dear in
+// a row while the caches hold something else, and cost nothing to wait for.
+constexpr int kChangeValues = 3, kPlainChangeValues = 10;
 constexpr double kChangeFactor = 1.5;
 
 constexpr size_t kPlainValues = 2;  // before anything is compared with a plain step
-constexpr size_t kSureValues = 3;
+constexpr size_t kSureValues = 3, kSurePlainValues = 4;
 // Until then a batch is not believed to cost more than this times what its neighbours say: one value may be a hiccup.
 constexpr double kMostSurprise = 1.5;
 
@@ -35,8 +36,8 @@ void LearnedCosts::Recent::Add(double x) {
   values_.push_back(x);
   if (values_.size() > kRemembered) values_.erase(values_.begin());
   median_ = MedianOf(values_);
-  if (values_.size() <= kChangeValues) return;
-  const auto newest = values_.end() - kChangeValues;
+  if (values_.size() <= static_cast<size_t>(change_values_)) return;
+  const auto newest = values_.end() - change_values_;
   const bool above = std::all_of(newest, values_.end(), [&](double v) { return v > kChangeFactor * median_; });
   const bool below = std::all_of(newest, values_.end(), [&](double v) { return v < median_ / kChangeFactor; });
   if (!above && !below) return;
@@ -50,7 +51,10 @@ void LearnedCosts::Recent::ForgetOldest() {
   median_ = MedianOf(values_);
 }
 
-LearnedCosts::LearnedCosts(int max_tokens) : verify_(static_cast<size_t>(max_tokens) + 1) {}
+LearnedCosts::LearnedCosts(int max_tokens)
+    : plain_(kPlainChangeValues),
+      guess_(kChangeValues),
+      verify_(static_cast<size_t>(max_tokens) + 1, Recent(kChangeValues)) {}
 
 void LearnedCosts::AddPlain(double seconds) { plain_.Add(seconds); }
 
@@ -73,6 +77,8 @@ void LearnedCosts::Age() {
 }
 
 bool LearnedCosts::known() const { return plain_.count() >= kPlainValues && guess_.count() > 0; }
+
+bool LearnedCosts::knows_plain() const { return plain_.count() >= kSurePlainValues; }
 
 int LearnedCosts::WantedGuesses() const {
   return static_cast<int>(kSureValues - std::min(kSureValues, guess_.count()));

@@ -25,6 +25,7 @@ class LearnedCosts {
 
   // Steps and guesses enough to say what a round would cost.
   bool known() const;
+  bool knows_plain() const;   // well
   int WantedGuesses() const;  // until a guess is known well
 
   double plain() const { return plain_.value(); }
@@ -40,12 +41,14 @@ class LearnedCosts {
  private:
   class Recent {
    public:
+    explicit Recent(int change_values) : change_values_(change_values) {}
     void Add(double x);
     void ForgetOldest();  // but for the last one
     size_t count() const { return values_.size(); }
     double value() const { return median_; }
 
    private:
+    int change_values_;           // so many in a row on one side of the median are a change and no noise
     std::vector<double> values_;  // oldest first
     double median_ = 0.0;
   };
