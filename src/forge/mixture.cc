@@ -55,7 +55,7 @@ constexpr Rule kRules[] = {
     {Role::kValues, Of(Rung::kQ5_K_M, Rung::kQ4_K_M), When::kMoreBits, Format::kQ6_K},
     {Role::kValues, Of(Rung::kQ4_K_M, Rung::kQ4_K_S), When::k70B, Format::kQ5_K},
     {Role::kValues, Of(Rung::kQ4_K_S), When::kFirstFour, Format::kQ5_K},
-    {Role::kValues, Of(Rung::kIQ4_NL), When::kSharedHeads, Format::kQ5_K},
+    {Role::kValues, Of(Rung::kIQ4_NL, Rung::kIQ4_XS), When::kSharedHeads, Format::kQ5_K},
     {Role::kValues, Of(Rung::kQ3_K_L, Rung::kQ3_K_M, Rung::kQ3_K_S, Rung::kQ2_K), When::k70B, Format::kQ5_K},
     {Role::kValues, Of(Rung::kQ3_K_L), When::kAlways, Format::kQ5_K},
     {Role::kValues, Of(Rung::kQ3_K_M), When::kFirstTwo, Format::kQ5_K},
@@ -65,7 +65,8 @@ constexpr Rule kRules[] = {
 
     {Role::kKeys, kEvery, When::kEightExperts, Format::kQ8_0},
 
-    {Role::kAttnOutput, Of(Rung::kQ4_K_M, Rung::kQ4_K_S, Rung::kIQ4_NL, Rung::kQ3_K_M, Rung::kQ3_K_S, Rung::kQ2_K),
+    {Role::kAttnOutput,
+     Of(Rung::kQ4_K_M, Rung::kQ4_K_S, Rung::kIQ4_NL, Rung::kIQ4_XS, Rung::kQ3_K_M, Rung::kQ3_K_S, Rung::kQ2_K),
      When::kEightExperts, Format::kQ5_K},
     {Role::kAttnOutput, Of(Rung::kQ3_K_L), When::kEightExperts, Format::kQ3_K},
     {Role::kAttnOutput, Of(Rung::kQ3_K_L), When::kAlways, Format::kQ5_K},
@@ -75,7 +76,7 @@ constexpr Rule kRules[] = {
     {Role::kFfnDown, Of(Rung::kQ5_K_M, Rung::kQ4_K_M), When::kMoreBits, Format::kQ6_K},
     {Role::kFfnDown, Of(Rung::kQ5_0), When::kEighthImportant, Format::kQ5_1},
     {Role::kFfnDown, Of(Rung::kQ4_K_S), When::kFirstEighth, Format::kQ5_K},
-    {Role::kFfnDown, Of(Rung::kIQ4_NL), When::kEighthUnweighted, Format::kQ5_K},
+    {Role::kFfnDown, Of(Rung::kIQ4_NL, Rung::kIQ4_XS), When::kEighthUnweighted, Format::kQ5_K},
     {Role::kFfnDown, Of(Rung::kQ4_0), When::kEighthImportant, Format::kQ4_1},
     {Role::kFfnDown, Of(Rung::kQ3_K_L), When::kAlways, Format::kQ5_K},
     {Role::kFfnDown, Of(Rung::kQ3_K_M), When::kFirstSixteenth, Format::kQ5_K},
@@ -91,7 +92,7 @@ constexpr Rule kFalconRules[] = {
     {Role::kFfnDown, Of(Rung::kQ5_0), When::kEighthImportant, Format::kQ5_1},
     {Role::kFfnDown, Of(Rung::kQ4_K_M), When::kFirstSixteenth, Format::kQ6_K},
     {Role::kFfnDown, Of(Rung::kQ4_K_M), When::kMoreBits, Format::kQ5_K},
-    {Role::kFfnDown, Of(Rung::kIQ4_NL), When::kEighthUnweighted, Format::kQ5_K},
+    {Role::kFfnDown, Of(Rung::kIQ4_NL, Rung::kIQ4_XS), When::kEighthUnweighted, Format::kQ5_K},
     {Role::kFfnDown, Of(Rung::kQ4_0), When::kEighthImportant, Format::kQ4_1},
     {Role::kFfnDown, Of(Rung::kQ3_K_L), When::kAlways, Format::kQ4_K},
     {Role::kFfnDown, Of(Rung::kQ3_K_M), When::kFirstSixteenth, Format::kQ5_K},
@@ -107,7 +108,7 @@ constexpr std::pair<std::string_view, int> k70BLayers[] = {
 // Where a row length does not divide into blocks of 256.
 constexpr std::pair<Format, Format> kFallbacks[] = {
     {Format::kQ2_K, Format::kQ4_0}, {Format::kQ3_K, Format::kQ4_0}, {Format::kQ4_K, Format::kQ5_0},
-    {Format::kQ5_K, Format::kQ5_1}, {Format::kQ6_K, Format::kQ8_0},
+    {Format::kQ5_K, Format::kQ5_1}, {Format::kQ6_K, Format::kQ8_0}, {Format::kIQ4_XS, Format::kIQ4_NL},
 };
 
 // Weights that are small, or that act on more than a product: left as they are wherever the name has one of these.
@@ -263,6 +264,12 @@ std::span<const Rule> RulesOf(Role role, const MixtureFacts& facts) {
   return kRules;
 }
 
+// Experts' matrices; of all stacks but those of latent attention in bailingmoe3.
+bool IsStack(const MixtureFacts& facts, const MixtureTensor& tensor) {
+  if (tensor.shape.size() < 3 || tensor.shape[2] < 2) return false;
+  return facts.architecture != "bailingmoe3" || Contains(tensor.name, "ffn_");
+}
+
 Format Wanted(const RungTraits& rung, Role role, const MixtureFacts& facts, Position at) {
   if (TraitsOf(rung.base).block_size == 1) return rung.base;
   for (const Rule& rule : RulesOf(role, facts)) {
@@ -270,6 +277,11 @@ Format Wanted(const RungTraits& rung, Role role, const MixtureFacts& facts, Posi
     if (meant && Holds(rule.when, facts, at)) return rule.format;
   }
   return rung.base;
+}
+
+// MXFP4_MOE has no other rule.
+Format WantedOfExperts(Role role, bool stack) {
+  return role != Role::kOutput && stack ? Format::kMXFP4 : Format::kQ8_0;
 }
 
 // The order in which llama.cpp visits tensors: by layer, those of no layer first.
@@ -304,7 +316,9 @@ std::vector<MixtureChoice> ChooseMixture(Rung rung, const MixtureFacts& facts, s
       continue;
     }
     const Role role = RoleOf(tensor.name, tied);
-    const Format wanted = Wanted(traits, role, facts, indexer.Next(role, tensor.name));
+    const Position at = indexer.Next(role, tensor.name);
+    const Format wanted =
+        rung == Rung::kMXFP4_MOE ? WantedOfExperts(role, IsStack(facts, tensor)) : Wanted(traits, role, facts, at);
     const Format format = FitToRow(wanted, tensor.shape.front());
     choices[i] = {.format = format, .eligible = true, .fallback = format != wanted, .wanted = wanted};
   }

@@ -57,10 +57,10 @@ uint64_t GgufTensor::elements() const {
   return std::accumulate(shape.begin(), shape.end(), uint64_t{1}, std::multiplies<>());
 }
 
-GgufFile GgufFile::Parse(std::span<const uint8_t> bytes, std::string_view name) {
+GgufFile GgufFile::Parse(std::span<const uint8_t> bytes, std::string_view name, TensorTypes types) {
   GgufFile file;
   file.path_ = name;
-  file.AddPart(ParseGgufPart(bytes, name), bytes.size());
+  file.AddPart(ParseGgufPart(bytes, name, types), bytes.size());
   file.IndexTensors();
   return file;
 }

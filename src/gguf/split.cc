@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "gguf/foreign.h"
 #include "gguf/gguf.h"
 #include "gguf/parser.h"
 
@@ -39,7 +40,7 @@ std::string SharedPrefix(const std::filesystem::path& path, const GgufPart& firs
   }
   if (!named) {
     Fail(ErrorKind::kBadFile,
-         "{}: the first of {} parts of a model, but its name does not end in {}, so that the others cannot be found: "
+         "{}: the first of {} parts of a model, but its name does not end in {}, so that the others cannot be found; "
          "give all parts their names back",
          name, count, suffix);
   }
@@ -71,16 +72,17 @@ void GgufFile::Forget(const GgufTensor& tensor) const {
   for (const MappedFile& map : maps_) map.Forget(tensor.data);
 }
 
-GgufPart GgufFile::MapPart(const std::filesystem::path& path) {
+GgufPart GgufFile::MapPart(const std::filesystem::path& path, TensorTypes types) {
   parts_.push_back(path);
   maps_.emplace_back(path);
-  return ParseGgufPart(maps_.back().bytes(), path.string());
+  return ParseGgufPart(maps_.back().bytes(), path.string(), types);
 }
 
-GgufFile GgufFile::Open(const std::filesystem::path& path) {
+GgufFile GgufFile::Open(const std::filesystem::path& path, TensorTypes types) {
+  RequireFilePath(path);
   GgufFile file;
   file.path_ = path;
-  GgufPart first = file.MapPart(path);
+  GgufPart first = file.MapPart(path, types);
   const uint64_t count = Unsigned(first, kSplitCount, 1);
   const uint64_t declared_tensors = Unsigned(first, kSplitTensorsCount, 0);
   const std::string prefix = count > 1 ? SharedPrefix(path, first, count) : std::string();
@@ -91,7 +93,7 @@ GgufFile GgufFile::Open(const std::filesystem::path& path) {
       Fail(ErrorKind::kBadFile, "{}: part {} of {} is missing: {} is not there; get all parts", path.string(), number,
            count, part_path.string());
     }
-    GgufPart part = file.MapPart(part_path);
+    GgufPart part = file.MapPart(part_path, types);
     if (Unsigned(part, kSplitNo, 0) != number - 1 || Unsigned(part, kSplitCount, 0) != count) {
       Fail(ErrorKind::kBadFile,
            "{}: does not say that it is part {} of {}: it belongs to another model; get all parts from one place",

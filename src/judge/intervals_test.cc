@@ -71,6 +71,19 @@ TEST(EstimateTest, RatiosAndPercentsAreOfLogarithms) {
   EXPECT_NEAR(percent.value(), 10.0, 1e-9);
 }
 
+TEST(EstimateTest, AValueAtTheEndOfTheIntervalHasItsProbability) {
+  for (const Scale scale : {Scale::kPlain, Scale::kRatio, Scale::kPercent}) {
+    const Estimate estimate = Of({0.1, 0.2, 0.15, 0.3, 0.12}, scale);
+    for (const double level : {0.95, 0.999}) {
+      EXPECT_NEAR(estimate.p_value(estimate.interval(level).low), 1.0 - level, 1e-9);
+      EXPECT_NEAR(estimate.p_value(estimate.interval(level).high), 1.0 - level, 1e-9);
+      EXPECT_GT(estimate.distance(estimate.interval(level).low), 0.0);
+    }
+    EXPECT_EQ(estimate.p_value(), estimate.p_value(estimate.neutral()));
+    EXPECT_NEAR(estimate.p_value(estimate.value()), 1.0, 1e-9);
+  }
+}
+
 TEST(EstimateTest, NeighboursThatAreAlikeWidenAnInterval) {
   std::vector<double> values;
   for (int i = 0; i < 40; ++i) values.push_back(i < 20 ? 1.0 : -1.0);

@@ -142,6 +142,7 @@ bool YesterdayTells(const Simulation& ladder, int rounds) {
 
 std::vector<Truth> EightAlike() {
   std::vector<Truth> truths;
+  truths.reserve(8);
   for (int i = 0; i < 8; ++i) truths.push_back({.name = std::to_string(i)});
   return truths;
 }

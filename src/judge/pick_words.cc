@@ -208,7 +208,7 @@ class Words {
     if (quality.standing == Standing::kBetter || quality.standing == Standing::kWorse) {
       return fmt::format("for {:+.2f}% of perplexity ({})", loss.value(), figures);
     }
-    return fmt::format("with no loss of perplexity that exceeds its error ({:+.2f}%, {})", loss.value(), figures);
+    return fmt::format("with a loss of perplexity that cannot be told from none ({:+.2f}%, {})", loss.value(), figures);
   }
 
   std::string Alike(size_t pick) const {
@@ -233,6 +233,7 @@ class Words {
   std::string Undecided(const char* one, const char* several) const {
     const std::vector<size_t> open = Find([](const RungVerdict& v) { return v.valid && v.loss == Loss::kUndecided; });
     std::vector<std::string> parts;
+    parts.reserve(open.size());
     for (const size_t i : open) parts.push_back(fmt::format("{} ({} would tell)", Name(i), MoreWindows(i)));
     return parts.empty() ? "" : fmt::format("{} {}", Join(parts), parts.size() == 1 ? one : several);
   }
@@ -264,6 +265,7 @@ class Words {
   const std::string& Name(size_t i) const { return runs_.rungs[i].name; }
   std::vector<std::string> Names(const std::vector<size_t>& indices) const {
     std::vector<std::string> names;
+    names.reserve(indices.size());
     for (const size_t i : indices) names.push_back(Name(i));
     return names;
   }

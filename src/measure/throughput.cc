@@ -86,14 +86,12 @@ void MeasureRounds(std::span<Engine* const> engines, std::span<const ThroughputT
   probe.SampleRead();
 }
 
-uint64_t Elements(const GgufTensor* tensor) { return tensor != nullptr ? tensor->elements() : 0; }
-
-uint64_t FfnParameters(const FfnSpec& ffn) { return Elements(ffn.gate) + Elements(ffn.up) + Elements(ffn.down); }
+uint64_t FfnParameters(const FfnSpec& ffn) { return ffn.gate.Elements() + ffn.up.Elements() + ffn.down.Elements(); }
 
 uint64_t MoeParameters(const MoeSpec& moe) {
-  const uint64_t all_experts = Elements(moe.gate) + Elements(moe.up) + Elements(moe.down);
+  const uint64_t all_experts = moe.gate.Elements() + moe.up.Elements() + moe.down.Elements();
   uint64_t count =
-      Elements(moe.router) + all_experts / static_cast<uint64_t>(moe.experts) * static_cast<uint64_t>(moe.used);
+      moe.router.Elements() + all_experts / static_cast<uint64_t>(moe.experts) * static_cast<uint64_t>(moe.used);
   if (moe.shared) count += FfnParameters(*moe.shared);
   return count;
 }
@@ -200,13 +198,15 @@ uint64_t PromptParameters(const ModelSpec& spec) {
   uint64_t count = 0;
   for (const LayerSpec& layer : spec.layers) {
     if (const auto& a = layer.attention)
-      count += Elements(a->q) + Elements(a->k) + Elements(a->v) + Elements(a->output);
+      count += a->q.Elements() + a->gate.Elements() + a->k.Elements() + a->v.Elements() + a->output.Elements();
     if (const auto& d = layer.delta_net) {
-      count += Elements(d->qkv) + Elements(d->gate) + Elements(d->alpha) + Elements(d->beta) + Elements(d->output);
+      count += d->qkv.Elements() + d->gate.Elements() + d->alpha.Elements() + d->beta.Elements() + d->output.Elements();
     }
     if (layer.ffn) count += FfnParameters(*layer.ffn);
     if (layer.moe) count += MoeParameters(*layer.moe);
+    if (layer.input) count += layer.input->gate.Elements() + layer.input->projection.Elements();
   }
+  if (spec.per_layer_inputs) count += spec.per_layer_inputs->projection.Elements();
   return count;
 }
 

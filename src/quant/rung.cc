@@ -21,6 +21,8 @@ constexpr std::array kRungs = {
     RungTraits{Rung::kQ4_K_S, "Q4_K_S", 14, Format::kQ4_K, false},
     RungTraits{Rung::kIQ4_NL, "IQ4_NL", 25, Format::kIQ4_NL, false},
     RungTraits{Rung::kQ4_0, "Q4_0", 2, Format::kQ4_0, true},
+    RungTraits{Rung::kIQ4_XS, "IQ4_XS", 30, Format::kIQ4_XS, false},
+    RungTraits{Rung::kMXFP4_MOE, "MXFP4_MOE", 38, Format::kMXFP4, false},  // experts; all else is Q8_0
     RungTraits{Rung::kQ3_K_L, "Q3_K_L", 13, Format::kQ3_K, false},
     RungTraits{Rung::kQ3_K_M, "Q3_K_M", 12, Format::kQ3_K, true},
     RungTraits{Rung::kQ3_K_S, "Q3_K_S", 11, Format::kQ3_K, false},

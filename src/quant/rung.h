@@ -27,6 +27,8 @@ enum class Rung {
   kIQ4_NL,
   kQ3_K_L,
   kQ3_K_S,
+  kIQ4_XS,
+  kMXFP4_MOE,
 };
 
 struct RungTraits {

@@ -114,7 +114,8 @@ EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, const ModelIdent
 std::vector<Token> EngineSpeculationLab::Encode(const Prompt& prompt) const {
   const Tokenizer& tokenizer = *target_.model->tokenizer;
   std::vector<Token> tokens = tokenizer.Encode(prompt.text, /*parse_special=*/true);
-  if (tokenizer.vocab().add_bos && tokenizer.vocab().bos) tokens.insert(tokens.begin(), *tokenizer.vocab().bos);
+  const bool adds_bos = tokenizer.vocab().add_bos && !prompt.rendered;
+  if (adds_bos && tokenizer.vocab().bos) tokens.insert(tokens.begin(), *tokenizer.vocab().bos);
   return tokens;
 }
 
@@ -148,10 +149,15 @@ void EngineSpeculationLab::WarmUp(const Prompt& prompt) {
   const std::vector<Token> tokens = Encode(prompt);
   subject_.logit_hashes.push_back(LogitHash(*plain_, tokens));
   if (draft_alone_ != nullptr) subject_.logit_hashes.push_back(LogitHash(*draft_alone_, tokens));
-  PrepareCosts(prompt, {});
-  RoundSeconds(options_.max_draft);
-  PlainSeconds();
-  DraftSeconds();
+  try {
+    PrepareCosts(prompt, {});
+    RoundSeconds(options_.max_draft);
+    PlainSeconds();
+    DraftSeconds();
+  } catch (const Error& error) {
+    // Logits that are not finite are found again, and told, by the cells that decode with them: the others go on.
+    if (error.kind() != ErrorKind::kInvalid) throw;
+  }
 }
 
 std::string EngineSpeculationLab::TokenText(Token token) const {

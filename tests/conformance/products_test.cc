@@ -309,21 +309,34 @@ INSTANTIATE_TEST_SUITE_P(All, WrongProductsTest, testing::ValuesIn(AllWrongCases
   return fmt::format("{}_{}", TraitsOf(test.param.format).name, ArithmeticName(test.param.arithmetic));
 });
 
-// Of all formats a block of Q6_K can have the largest sum: docs/kernels.md.
-TEST(FineArithmeticTest, HoldsTheLargestSum) {
+// One row of a super-block with the same scale and code everywhere.
+template <typename Layout>
+FileMatrix ConstantRow(Format format, int scale, int code) {
   SymmetricFields fields;
   fields.d = FloatToHalf(1.0F);
-  std::ranges::fill(fields.scale, static_cast<int8_t>(Q6KLayout::kMinScale));
-  std::ranges::fill(fields.code, static_cast<int8_t>(Q6KLayout::kMinCode));
-  FileMatrix matrix = {Format::kQ6_K, 1, kSuperBlock, 1, std::vector<uint8_t>(Q6KLayout::kBytes)};
-  Q6KLayout::Pack(fields, matrix.data.data());
-  for (const float x : {1.0F, -1.0F}) {
-    const std::vector<float> in(kSuperBlock, x);
-    const std::vector<float> exact = {x * Q6KLayout::kMinScale * Q6KLayout::kMinCode * kSuperBlock};
-    for (const std::string& name : BackendsUnderTest()) {
-      const auto backend = MakeBackend(name, 1);
-      const std::vector<float> found = MatMul(*backend, *matrix.LoadInto(*backend), in, 1, Arithmetic::kFine);
-      EXPECT_EQ(Misfit(found, exact, ProductAllowances(matrix, in, 1, Arithmetic::kFine), 1, kSuperBlock), "") << name;
+  std::ranges::fill(fields.scale, static_cast<int8_t>(scale));
+  std::ranges::fill(fields.code, static_cast<int8_t>(code));
+  FileMatrix matrix = {format, 1, kSuperBlock, 1, std::vector<uint8_t>(Layout::kBytes)};
+  Layout::Pack(fields, matrix.data.data());
+  return matrix;
+}
+
+// Of all formats blocks of Q6_K and then of IQ4_XS can have the largest sums: docs/kernels.md.
+TEST(FineArithmeticTest, HoldsTheLargestSums) {
+  const FileMatrix six = ConstantRow<Q6KLayout>(Format::kQ6_K, Q6KLayout::kMinScale, Q6KLayout::kMinCode);
+  const FileMatrix four = ConstantRow<Iq4XsLayout>(Format::kIQ4_XS, Iq4XsLayout::kMinScale, 0);  // level -127
+  for (const FileMatrix& matrix : {six, four}) {
+    const float value = matrix.Decode().front();
+    EXPECT_EQ(value, matrix.format == Format::kQ6_K ? 128.0F * 32 : 32.0F * 127);
+    for (const float x : {1.0F, -1.0F}) {
+      const std::vector<float> in(kSuperBlock, x);
+      const std::vector<float> exact = {x * value * kSuperBlock};
+      for (const std::string& name : BackendsUnderTest()) {
+        const auto backend = MakeBackend(name, 1);
+        const std::vector<float> found = MatMul(*backend, *matrix.LoadInto(*backend), in, 1, Arithmetic::kFine);
+        EXPECT_EQ(Misfit(found, exact, ProductAllowances(matrix, in, 1, Arithmetic::kFine), 1, kSuperBlock), "")
+            << TraitsOf(matrix.format).name << " on " << name;
+      }
     }
   }
 }

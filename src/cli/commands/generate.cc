@@ -10,7 +10,9 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "chat/conversation.h"
 #include "cli/cache_option.h"
+#include "cli/chat_option.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/measuring.h"
@@ -28,6 +30,7 @@ struct Options {
   double draft_p_min = 0.0;
   CacheType cache = CacheType::kF16;
   GenerateOptions generate;
+  ChatOptions chat;
   CommonOptions common;
 };
 
@@ -47,10 +50,16 @@ SpeculationOptions Speculation(const Options& options) {
   return {.draft_length = length};
 }
 
-std::vector<Token> PromptTokens(const Options& options, const Tokenizer& tokenizer) {
+std::vector<Token> PromptTokens(const Options& options, const Model& model) {
+  const Tokenizer& tokenizer = *model.tokenizer;
   const std::string text =
       options.prompt_file.empty() ? options.prompt : std::string(TextFile(options.prompt_file).text());
   if (!options.prompt_file.empty()) WarnOfText(text, options.prompt_file);
+  if (options.chat.chat) {
+    const Conversation conversation = AskConversation(options.chat.system, text);
+    return tokenizer.Encode(ChatText(model.file, tokenizer.vocab(), conversation, options.chat.template_file),
+                            /*parse_special=*/true);
+  }
   std::vector<Token> tokens = tokenizer.Encode(text, /*parse_special=*/true);
   if (tokenizer.vocab().add_bos && tokenizer.vocab().bos) tokens.insert(tokens.begin(), *tokenizer.vocab().bos);
   return tokens;
@@ -99,7 +108,7 @@ int Run(const Options& options) {
   const std::unique_ptr<Backend> backend = MakeBackend(options.common.backend, options.common.threads);
   LoadedModel target(options.model, *backend);
   const Tokenizer& tokenizer = *target.model->tokenizer;
-  const std::vector<Token> prompt = PromptTokens(options, tokenizer);
+  const std::vector<Token> prompt = PromptTokens(options, *target.model);
 
   RequireTrainedRoom(options, prompt, *target.model);
   WarnOfContext("-c", options.context, *target.model);
@@ -184,6 +193,8 @@ CommandAction AddGenerate(CLI::App& app) {
   app.add_option("-f,--file", options->prompt_file, "read the text to continue from a file")
       ->type_name("FILE")
       ->excludes(prompt);
+  AddChatOptions(app, options->chat, "ask the text as a user's message, in the model's chat template");
+  app.get_option("--template")->needs("--chat");
   app.add_option("-n,--predict", options->generate.max_tokens, "tokens to generate")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str()

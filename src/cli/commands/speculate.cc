@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "cli/cache_option.h"
+#include "cli/chat_option.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/measuring.h"
@@ -39,6 +40,7 @@ struct Options {
   std::string database = "assay.db";
   SpeculationSettings settings;
   CacheType cache = CacheType::kF16;
+  ChatOptions chat;
   CommonOptions common;
 };
 
@@ -181,9 +183,11 @@ int Report(const Options& options, const SpeculationStudy& study) {
 
 int Run(Options& options) {
   options.settings.lengths = ParseLengths(options.lengths);
-  const std::vector<PromptSet> sets = ReadPrompts(options);
+  std::vector<PromptSet> sets = ReadPrompts(options);
   const std::unique_ptr<Backend> backend = MakeBackend(options.common.backend, options.common.threads);
   LoadedModel target(options.target, *backend);
+  RenderChats(sets, *target.model,
+              {.all = options.chat.chat, .system = options.chat.system, .template_file = options.chat.template_file});
   std::vector<DraftSource> drafts = OpenDrafts(options, *target.model);
   Store store(options.database);
   SpeculationStudy study{.target = options.target,
@@ -211,9 +215,12 @@ CommandAction AddSpeculate(CLI::App& app) {
       ->delimiter(',')
       ->capture_default_str()
       ->type_name("K,...");
-  app.add_option("--prompts", options->prompt_files,
-                 "prompt sets, each a file with {\"prompt\": \"...\"} on a line; code, text and math when not given")
+  app.add_option(
+         "--prompts", options->prompt_files,
+         "prompt sets, each a file with {\"prompt\": \"...\"} or {\"messages\": [...]} on a line; code, text and "
+         "math when not given")
       ->type_name("FILE");
+  AddChatOptions(app, options->chat, "ask each prompt as a user's message, in the model's chat template");
   app.add_option("-n,--predict", options->settings.tokens, "tokens to generate for each prompt")
       ->check(CLI::Range(2, 1 << 20))
       ->capture_default_str()

@@ -457,6 +457,8 @@ constexpr void FillPackings(PackingKernels* packings) {
   set(Packing::kQ5_0, QuantKernels<Q5_0>());
   set(Packing::kQ5_1, QuantKernels<Q5_1>());
   set(Packing::kIQ4_NL, QuantKernels<IQ4_NL>());
+  set(Packing::kIQ4_XS, QuantKernels<IQ4_XS>());
+  set(Packing::kMXFP4, QuantKernels<MXFP4>());
 }
 
 }  // namespace assay::cpu::ASSAY_ISA

@@ -80,6 +80,8 @@ struct AttendArgs {
   int cells = 0;
   bool half = false;
   float scale = 1.0F;
+  float softcap = 0.0F;          // 0: none
+  const float* sinks = nullptr;  // of the heads; null: none
   int window = 0;
   float* out = nullptr;
   int64_t out_stride = 0;
@@ -143,9 +145,15 @@ struct KernelTable {
 
   // Element by element, or one row.
   void (*rms_norm)(const float* in, const float* weight, float eps, int width, float* out) = nullptr;
+  void (*layer_norm)(const float* in, const float* weight, const float* bias, float eps, int width,
+                     float* out) = nullptr;  // bias may be null
   void (*l2_norm)(const float* in, float eps, int width, float* out) = nullptr;
+  void (*silu)(float* x, int64_t count) = nullptr;
+  void (*gelu)(float* x, int64_t count) = nullptr;
+  void (*soft_cap)(float* x, float cap, int64_t count) = nullptr;
   void (*silu_product)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
   void (*gelu_product)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
+  void (*clamped_swiglu)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
   void (*sigmoid_product)(float* x, const float* gate, int64_t count) = nullptr;        // x *= sigmoid(gate)
   void (*add_scaled)(float factor, const float* y, int64_t count, float* x) = nullptr;  // x += factor * y
   float (*sum_of_products)(const float* a, const float* b, int64_t count) = nullptr;

@@ -11,9 +11,14 @@ constexpr KernelTable MakeTable() {
   table.encode_fine = &Encode<FineCodes>;
   table.encode_shorts = &EncodeShorts;
   table.rms_norm = &RmsNorm;
+  table.layer_norm = &LayerNorm;
   table.l2_norm = &L2Norm;
+  table.silu = &SiluInPlace;
+  table.gelu = &GeluInPlace;
+  table.soft_cap = &SoftCap;
   table.silu_product = &SiluProduct;
   table.gelu_product = &GeluProduct;
+  table.clamped_swiglu = &ClampedSwiglu;
   table.sigmoid_product = &SigmoidProduct;
   table.add_scaled = &AddScaled;
   table.sum_of_products = &SumOfProducts;
