@@ -84,6 +84,7 @@ std::vector<World> SteadyWorlds() {
   const auto rises = [](int, int, int place) { return place == 1 ? 0.6 : 0.95; };
   const auto first_is_dear = [](int tokens) { return tokens == 1 ? 1.0 : 1.5 + 0.02 * tokens; };
   const auto cliff = [](int tokens) { return (tokens <= 5 ? 1.0 : 2.5) + 0.03 * tokens; };
+  const auto bundled = [](int tokens) { return tokens == 1 ? 1.0 : 1.3 + 0.2 * tokens; };
   const World good = {"cheap and good", Always(0.8), 0.1, EachFurther(0.05)};
   const World useless = {"useless, reading costs", Always(0.0), 0.3, EachFurther(0.1), 0.05};
   return {
@@ -112,9 +113,8 @@ std::vector<World> SteadyWorlds() {
       Noisy({"bad, reading costs little", Always(0.1), 0.1, EachFurther(0.05), 0.02}),
       useless,
       Noisy(useless),
-      InCaches({"as the bundled models on text", Always(0.7), 0.5, [](int n) { return n == 1 ? 1.0 : 1.3 + 0.2 * n; }}),
-      InCaches(
-          {"as the bundled models on code", Always(0.94), 0.5, [](int n) { return n == 1 ? 1.0 : 1.3 + 0.2 * n; }}),
+      InCaches({"as the bundled models on text", Always(0.7), 0.5, bundled}),
+      Promised(InCaches({"as the bundled models on code", Always(0.94), 0.5, bundled}), 0.94),
       InCaches({"cheap and bad", Always(0.2), 0.2, EachFurther(0.1)}),
       {"acceptance falls along a draft", falls, 0.08, EachFurther(0.04)},
       Promised({"acceptance rises along a draft", rises, 0.08, EachFurther(0.04)}, 0.93),
