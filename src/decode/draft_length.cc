@@ -17,6 +17,7 @@ constexpr double kLongDrafts = 2.0;
 // Plain steps behind a draft settle what that left, and find the caches as the draft model left them: on models that
 // the caches hold, only those from here on in a row take what plain decoding takes.
 constexpr int kSettledStep = 5;
+constexpr int kWarmDraft = 3;          // likewise of drafts in a row
 constexpr double kMostOfReturn = 2.0;  // plain steps, that one of them is believed to take
 constexpr int kSettledFirstStep = 2;   // where the row begins a text
 // Rounds until so many plain steps are taken again: all is measured in them. Sooner while they are little known.
@@ -38,6 +39,7 @@ void DraftLength::BeginText() {
   const double shortest = lengths_.empty() ? 0.0 : *std::min_element(lengths_.begin(), lengths_.end());
   tokens_ = 0.0;
   unread_ = 0;
+  row_ = 0;
   after_draft_ = false;
   granted_ = budget_ = std::min(kMostBudget, kLossShare * std::max(kShortText, shortest));
 }
@@ -87,17 +89,22 @@ void DraftLength::LearnPlain(double seconds) {
 
 void DraftLength::Learn(int asked, const SpeculationRound& round) {
   if (asked == 0) {
+    row_ = 0;
     acceptance_.AddPlain();
     LearnPlain(round.TargetSeconds());
     return;
   }
   ++since_plain_;
-  if (round.drafted > 0) costs_.AddVerify(round.drafted + 1, round.TargetSeconds());
+  // The first drafts in a row find the caches as plain steps left them.
+  const bool warm = ++row_ >= kWarmDraft;
+  if (round.drafted > 0 && (warm || !costs_.knows(round.drafted + 1))) {
+    costs_.AddVerify(round.drafted + 1, round.TargetSeconds());
+  }
   acceptance_.Add(asked, round.drafted, round.accepted);
   const int steps = std::min(asked, round.drafted + 1);
   if (unread_ > 0) {
     costs_.AddReading(unread_, steps, round.draft_seconds);
-  } else {
+  } else if (warm) {
     costs_.AddGuess(round.draft_seconds / steps);
   }
 }

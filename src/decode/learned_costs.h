@@ -25,7 +25,8 @@ class LearnedCosts {
 
   // Steps and guesses enough to say what a round would cost.
   bool known() const;
-  bool knows_plain() const;   // well
+  bool knows_plain() const;  // well
+  bool knows(int tokens) const { return verify_[static_cast<size_t>(tokens)].count() > 0; }
   int WantedGuesses() const;  // until a guess is known well
 
   double plain() const { return plain_.value(); }
