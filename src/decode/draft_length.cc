@@ -40,13 +40,17 @@ void DraftLength::BeginText() {
   tokens_ = 0.0;
   unread_ = 0;
   row_ = 0;
-  after_draft_ = false;
+  after_draft_ = whole_ = false;
   granted_ = budget_ = std::min(kMostBudget, kLossShare * std::max(kShortText, shortest));
 }
 
+double DraftLength::DraftSeconds(int steps) const {
+  const double reading = unread_ == 0 && whole_ ? costs_.after_whole() : costs_.Reading(unread_);
+  return reading + steps * costs_.guess();
+}
+
 double DraftLength::MostLost(int guesses) const {
-  const double seconds = costs_.Reading(unread_) + guesses * costs_.guess() + costs_.Verify(guesses + 1);
-  return seconds / costs_.plain() - 1.0;
+  return (DraftSeconds(guesses) + costs_.Verify(guesses + 1)) / costs_.plain() - 1.0;
 }
 
 bool DraftLength::Affords(int guesses) const {
@@ -64,7 +68,8 @@ int DraftLength::Choose(int most) const {
   for (int k = 1; k <= std::min(most, max_draft_); ++k) {
     if (!Affords(k)) continue;
     const LearnedAcceptance::Expected& round = expected[static_cast<size_t>(k)];
-    const double rate = round.tokens / (round.steps * costs_.guess() + costs_.HopedVerify(1.0 + round.guesses));
+    const double draft = round.steps * costs_.guess() + round.whole * costs_.after_whole();
+    const double rate = round.tokens / (draft + costs_.HopedVerify(1.0 + round.guesses));
     if (rate > best_rate) {
       best = k;
       best_rate = rate;
@@ -104,6 +109,8 @@ void DraftLength::Learn(int asked, const SpeculationRound& round) {
   const int steps = std::min(asked, round.drafted + 1);
   if (unread_ > 0) {
     costs_.AddReading(unread_, steps, round.draft_seconds);
+  } else if (whole_) {
+    costs_.AddAfterWhole(steps, round.draft_seconds);
   } else if (warm) {
     costs_.AddGuess(round.draft_seconds / steps);
   }
@@ -118,12 +125,12 @@ void DraftLength::Add(int asked, const SpeculationRound& round) {
     ++unread_;
   } else {
     // What such rounds cost, and not what the clock said of this one, which may have been interrupted.
-    const double seconds = costs_.Reading(unread_) + std::min(asked, round.drafted + 1) * costs_.guess() +
-                           costs_.Verify(round.drafted + 1);
+    const double seconds = DraftSeconds(std::min(asked, round.drafted + 1)) + costs_.Verify(round.drafted + 1);
     Pay(seconds / costs_.plain() - (round.accepted + 1));
     if (after_draft_ && unread_ < kSettledStep) Pay(returning_ / costs_.plain() - unread_);
     unread_ = 0;
     after_draft_ = true;
+    whole_ = round.drafted > 0 && round.accepted == round.drafted;
     returning_ = 0.0;
   }
   const double grant = std::max(granted_, kLossShare * tokens_);

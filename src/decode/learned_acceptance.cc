@@ -56,6 +56,7 @@ std::vector<LearnedAcceptance::Expected> LearnedAcceptance::ForLengths() const {
     all_taken *= rate;
     all_made *= (place.made + kMadeWeight) / (place.asked + kMadeWeight);
     next.tokens += all_taken;
+    next.whole = all_taken;
     next.guesses += all_made;
     expected.push_back(next);
   }

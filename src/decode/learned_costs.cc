@@ -54,6 +54,7 @@ void LearnedCosts::Recent::ForgetOldest() {
 LearnedCosts::LearnedCosts(int max_tokens)
     : plain_(kPlainChangeValues),
       guess_(kChangeValues),
+      after_whole_(kChangeValues),
       verify_(static_cast<size_t>(max_tokens) + 1, Recent(kChangeValues)) {}
 
 void LearnedCosts::AddPlain(double seconds) { plain_.Add(seconds); }
@@ -69,6 +70,10 @@ void LearnedCosts::AddPrompt(int tokens, double seconds) {
 void LearnedCosts::AddReading(int unread, int guesses, double seconds) {
   reading_seconds_ = kReadingMemory * reading_seconds_ + seconds - guesses * guess();
   read_ = kReadingMemory * read_ + unread;
+}
+
+void LearnedCosts::AddAfterWhole(int guesses, double seconds) {
+  after_whole_.Add(std::max(0.0, seconds - guesses * guess()));
 }
 
 void LearnedCosts::Age() {

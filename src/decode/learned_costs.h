@@ -20,6 +20,8 @@ class LearnedCosts {
   // A draft of so many guesses that took so long, reading `unread` tokens of the text first.
   void AddReading(int unread, int guesses, double seconds);
 
+  // Of a draft behind one that was taken whole, whose last guess the drafter has still to read.
+  void AddAfterWhole(int guesses, double seconds);
   // A text went by without drafts: what is known of them gets older.
   void Age();
 
@@ -31,6 +33,7 @@ class LearnedCosts {
 
   double plain() const { return plain_.value(); }
   double guess() const { return guess_.value(); }
+  double after_whole() const { return after_whole_.value(); }  // what that reading takes
   // One token is a plain step. Batches not seen yet are guessed a little low.
   double Verify(int tokens) const;
   // What may be hoped for, so that batches get seen where it matters: the guess as long as few were, and those perhaps
@@ -57,7 +60,7 @@ class LearnedCosts {
   double HopedBatch(int tokens) const;
   double FromNeighbours(int tokens) const;
 
-  Recent plain_, guess_;
+  Recent plain_, guess_, after_whole_;
   std::vector<Recent> verify_;                 // [tokens]
   double reading_seconds_ = 0.0, read_ = 0.0;  // of tokens; older ones count less
 };
