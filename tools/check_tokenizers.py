@@ -174,9 +174,9 @@ RULES["mpt"] = RULES["gpt-2"]
 
 
 def assigned(*ranges):
-    """The characters of the ranges that PCRE2 10.42 knows, too (Unicode 14)."""
+    """The characters of the ranges that Python's Unicode has, and those of its planes' beginnings that it may not have."""
     return [chr(c) for low, high in ranges for c in range(low, high + 1)
-            if not 0xD800 <= c < 0xE000 and unicodedata.category(chr(c)) != "Cn"]
+            if not 0xD800 <= c < 0xE000 and (unicodedata.category(chr(c)) != "Cn" or c < 0x20000)]
 
 
 class Texts:
@@ -184,7 +184,7 @@ class Texts:
 
     def __init__(self, seed):
         self.random = random.Random(seed)
-        everything = assigned((0, 0x10FFFF))
+        everything = assigned((0, 0x323AF), (0xE0000, 0xE01FF), (0x10FFF0, 0x10FFFF))
         by_category = {}
         for char in everything:
             by_category.setdefault(unicodedata.category(char), []).append(char)

@@ -16,6 +16,7 @@
 #include "cli/measuring.h"
 #include "decode/speculate.h"
 #include "engine/loaded_model.h"
+#include "text/prompt.h"
 #include "text/same_tokenizer.h"
 
 namespace assay {
@@ -50,9 +51,9 @@ std::vector<Token> PromptTokens(const Options& options, const Tokenizer& tokeniz
   const std::string text =
       options.prompt_file.empty() ? options.prompt : std::string(TextFile(options.prompt_file).text());
   if (!options.prompt_file.empty()) WarnOfText(text, options.prompt_file);
-  std::vector<Token> tokens = tokenizer.Encode(text, /*parse_special=*/true);
-  if (tokenizer.vocab().add_bos && tokenizer.vocab().bos) tokens.insert(tokens.begin(), *tokenizer.vocab().bos);
-  return tokens;
+  EncodedPrompt prompt = EncodePrompt(tokenizer, text);
+  WarnOfBos(prompt);
+  return std::move(prompt.tokens);
 }
 
 std::string_view StopName(StopReason stop) {
