@@ -239,7 +239,7 @@ TEST_F(SpeculateCommandTest, ADraftWhoseLogitsAreNotFiniteHelpsNobody) {
     for (const char* temperature : {"0", "0.8"}) {
       for (const char* k : {"4", "auto"}) {
         const Outcome outcome = RunAssay({"generate", "-m", kTarget, "--draft", draft, "-p", "The king", "-n", "16",
-                                          "-k", k, "--temp", temperature, "--json"});
+                                          "-k", k, "--temp", temperature});
         ExpectOneLineError(outcome, 4, "the draft model");
         EXPECT_THAT(outcome.err, HasSubstr("not finite"));
       }
