@@ -32,8 +32,9 @@ float FactorOf(const Hyperparameters& keys, const std::string& file, const std::
   const float old_name = keys.ScaleOr("rope.scale_linear", 1.0F);
   const float factor = keys.ScaleOr("rope.scaling.factor", old_name);
   if (factor < 1.0F / kLargestFactor || factor > kLargestFactor) {
-    Fail(ErrorKind::kUnsupported, "{}: rope scaling '{}' with factor {} (rope.scaling.factor): no model needs that",
-         file, kind, factor);
+    Fail(ErrorKind::kUnsupported,
+         "{}: rope scaling '{}' with factor {} (rope.scaling.factor), which no model needs; {}", file, kind, factor,
+         kGetAgain);
   }
   return factor;
 }
