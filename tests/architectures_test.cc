@@ -290,7 +290,12 @@ struct HalfModel {
 std::vector<HalfModel> HalfModels() {
   std::vector<HalfModel> models = {
       {"tiny-qwen35-draft"}, {"tiny-qwen35moe"}, {"tiny-gemma3"}, {"tiny-qwen3"}, {"tiny-llama"}};
-  for (const std::string& name : KnownModels()) models.push_back({name, false});
+  for (const std::string& name : KnownModels()) {
+    const GgufFile file = GgufFile::Open(KnownModelFile(name));
+    const bool half = std::ranges::all_of(
+        file.tensors(), [](const GgufTensor& tensor) { return TraitsOf(tensor.format).block_size == 1; });
+    if (half) models.push_back({name, false});
+  }
   return models;
 }
 
