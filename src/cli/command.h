@@ -31,5 +31,6 @@ CommandAction AddPerplexity(CLI::App& app);
 CommandAction AddQuantize(CLI::App& app);
 CommandAction AddSpeculate(CLI::App& app);
 CommandAction AddSynth(CLI::App& app);
+CommandAction AddTokenize(CLI::App& app);
 
 }  // namespace assay

@@ -9,6 +9,8 @@ constexpr Command kCommands[] = {
      AddGenerate},
     {"inspect", "show a model file's metadata, layers, tensors and bytes by type",
      "assay inspect models/tiny-qwen35.gguf", AddInspect},
+    {"tokenize", "show the tokens of a text, as a model's run has them",
+     "assay tokenize models/tiny-qwen35.gguf -p 'It is a truth'", AddTokenize},
     {"quantize", "write a model at a rung of the quantisation ladder",
      "assay quantize models/tiny-qwen35.gguf /tmp/tiny-Q4_K_M.gguf Q4_K_M", AddQuantize},
     {"perplexity", "measure a model's perplexity on a text, alone or against a base model",

@@ -49,6 +49,10 @@ void WarnOfText(std::string_view text, const std::string& source) {
   if (HasCarriageReturns(text)) spdlog::info("{}: lines end in CR LF, whose carriage returns are scored", source);
 }
 
+void WarnOfBos(const EncodedPrompt& prompt) {
+  if (prompt.bos_twice) spdlog::warn("the text begins with BOS itself: no second one was put in front");
+}
+
 Subject::Subject(std::string path_given, Backend& backend)
     : LoadedModel(path_given, backend), path(std::move(path_given)), identity(Identify(model->file)) {}
 

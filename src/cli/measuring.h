@@ -11,6 +11,7 @@
 #include "measure/perplexity.h"
 #include "measure/throughput.h"
 #include "record/record.h"
+#include "text/prompt.h"
 
 namespace assay {
 
@@ -32,6 +33,9 @@ void WarnOfContext(std::string_view what, int tokens, const Model& model);
 
 // Warns of what CheckText() finds in a text that is about to be measured or continued.
 void WarnOfText(std::string_view text, const std::string& source);
+
+// Warns when the prompt begins with BOS itself, so that none was added.
+void WarnOfBos(const EncodedPrompt& prompt);
 
 // The perplexity on the text of a file, with a "perplexity" record. Sets the source and the progress of `options`;
 // warns of windows that the text does not have and of a context that a model was not trained for. Throws kInvalid when

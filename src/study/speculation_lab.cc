@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "forge/quantize.h"
 #include "measure/environment.h"
+#include "text/prompt.h"
 #include "text/same_tokenizer.h"
 
 namespace assay {
@@ -113,11 +114,8 @@ EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, const ModelIdent
 }
 
 std::vector<Token> EngineSpeculationLab::Encode(const Prompt& prompt) const {
-  const Tokenizer& tokenizer = *target_.model->tokenizer;
-  std::vector<Token> tokens = tokenizer.Encode(prompt.text, /*parse_special=*/true);
-  const bool adds_bos = tokenizer.vocab().add_bos && !prompt.rendered;
-  if (adds_bos && tokenizer.vocab().bos) tokens.insert(tokens.begin(), *tokenizer.vocab().bos);
-  return tokens;
+  const bool with_bos = !prompt.rendered;  // a chat's BOS is its template's business
+  return EncodePrompt(*target_.model->tokenizer, prompt.text, /*parse_special=*/true, with_bos).tokens;
 }
 
 int EngineSpeculationLab::ContextFor(std::span<const PromptSet> prompt_sets) const {

@@ -64,11 +64,14 @@ void BpeTokenizer::IndexMerges() {
 
 // What a call of Encode carries along.
 struct BpeTokenizer::Encoding {
-  explicit Encoding(std::string_view whole) : text(whole), seen(whole.size()) { tokens.reserve(whole.size() / 3); }
+  explicit Encoding(std::string_view whole) : text(whole), seen(whole.size()), memo(whole.size()) {
+    tokens.reserve(whole.size() / 3);
+  }
 
   std::string_view text;
   std::vector<Token> tokens;
   PieceCache seen;
+  MergeMemo memo;
   Merger merger;
 };
 
@@ -117,10 +120,12 @@ void BpeTokenizer::EncodePiece(std::string_view piece, Encoding& encoding) const
     }
     merger.Add({byte_tokens_[byte], i, 1});
   }
-  merger.Run([&](const Symbol& left, const Symbol& right) -> std::optional<Merge> {
-    const Merge* merge = merges_.Find(static_cast<uint32_t>(left.token), static_cast<uint32_t>(right.token));
-    if (merge == nullptr) return std::nullopt;
-    return *merge;
+  merger.Run([&](const Symbol& left, const Symbol& right) {
+    return encoding.memo.Find(left.token, right.token, [&]() -> std::optional<Merge> {
+      const Merge* merge = merges_.Find(static_cast<uint32_t>(left.token), static_cast<uint32_t>(right.token));
+      if (merge == nullptr) return std::nullopt;
+      return *merge;
+    });
   });
   merger.ForEach([&](const Symbol& symbol) { encoding.tokens.push_back(symbol.token); });
 }

@@ -55,6 +55,11 @@ constexpr std::array<FillName, 11> kFillNames = {{
     {&VocabData::fim_separator, "<|file_sep|>"},
 }};
 
+// Vocabularies are large, and hardly a token begins as the names do.
+bool MayBeName(std::string_view token) {
+  return token.starts_with('<') || token.starts_with('[') || token.starts_with('_');
+}
+
 template <typename Names>
 bool Has(const Names& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -82,6 +87,7 @@ std::vector<Token> FindEndTokens(VocabData& vocab) {
   }
   for (Token token = 0; token < static_cast<Token>(vocab.tokens.size()); ++token) {
     const std::string_view name = vocab.tokens[static_cast<size_t>(token)];
+    if (!MayBeName(name)) continue;
     if (Has(kEndNames, name)) names.push_back(name);
     const auto fill =
         std::find_if(kFillNames.begin(), kFillNames.end(), [&](const FillName& row) { return row.name == name; });
@@ -93,6 +99,7 @@ std::vector<Token> FindEndTokens(VocabData& vocab) {
   const bool tag_is_none = Has(names, "<|tool_response>");
   for (Token token = 0; token < static_cast<Token>(vocab.tokens.size()); ++token) {
     const std::string_view name = vocab.tokens[static_cast<size_t>(token)];
+    if (!MayBeName(name)) continue;
     const bool is_none = (end_is_none && name == "<|end|>") || (tag_is_none && name == "</s>");
     if (is_none) {
       ends.erase(std::remove(ends.begin(), ends.end(), token), ends.end());

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "text/unicode_additions.h"
 #include "text/utf8.h"
 
 namespace assay {
@@ -23,7 +24,7 @@ constexpr std::string_view kSpace =
 
 // Hugging Face's Punctuation: all that ASCII prints beside letters and digits, and what was punctuation in Unicode 8.
 constexpr std::string_view kPunctuation =
-    R"((?:(?![\x{61D}\x{9FD}\x{A76}\x{C77}\x{C84}\x{1B4E}\x{1B4F}\x{1B7D}-\x{1B7F}\x{2E43}-\x{2E4F}\x{2E52}-\x{2E5D}\x{10EAD}\x{10F55}-\x{10F59}\x{10F86}-\x{10F89}\x{1144B}-\x{1144F}\x{1145A}-\x{1145D}\x{11660}-\x{1166C}\x{116B9}\x{1183B}\x{11944}-\x{11946}\x{119E2}\x{11A3F}-\x{11A46}\x{11A9A}-\x{11AA2}\x{11C41}-\x{11C45}\x{11C70}\x{11C71}\x{11EF7}\x{11EF8}\x{11FFF}\x{12FF1}\x{12FF2}\x{16E97}-\x{16E9A}\x{16FE2}\x{1E95E}\x{1E95F}])[\p{P}$+<=>^`|~\x{166D}\x{111C9}]))";
+    R"((?:(?![\x{61D}\x{9FD}\x{A76}\x{C77}\x{C84}\x{1B4E}\x{1B4F}\x{1B7D}-\x{1B7F}\x{2E43}-\x{2E4F}\x{2E52}-\x{2E5D}\x{10EAD}\x{10F55}-\x{10F59}\x{10F86}-\x{10F89}\x{1144B}-\x{1144F}\x{1145A}-\x{1145D}\x{11660}-\x{1166C}\x{116B9}\x{1183B}\x{11944}-\x{11946}\x{119E2}\x{11A3F}-\x{11A46}\x{11A9A}-\x{11AA2}\x{11C41}-\x{11C45}\x{11C70}\x{11C71}\x{11EF7}\x{11EF8}\x{11FFF}\x{12FF1}\x{12FF2}\x{16E97}-\x{16E9A}\x{16FE2}\x{1E95E}\x{1E95F}\x{1B4E}-\x{1B4F}\x{1B7F}\x{10D6E}\x{113D4}-\x{113D5}\x{113D7}-\x{113D8}\x{11B00}-\x{11B09}\x{11BE1}\x{11F43}-\x{11F4F}\x{16D6D}-\x{16D6F}\x{1E5FF}])[\p{P}$+<=>^`|~\x{166D}\x{111C9}]))";
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
@@ -45,17 +46,33 @@ std::string PcreMessage(int code) {
 
 PCRE2_SPTR Subject(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
 
-pcre2_code* Compile(std::string_view text) {
+// The pattern with its short forms spelled out: @, %, and properties as newer versions of Unicode have them.
+std::string SpellOut(std::string_view text) {
   std::string pattern;
-  for (const char c : text) {
-    if (c == '@') {
+  bool in_class = false;
+  while (!text.empty()) {
+    size_t size = text[0] == '\\' ? 2 : 1;
+    if (text.starts_with("\\p{")) {
+      size = text.find('}') + 1;
+      const std::string_view property = text.substr(0, size);
+      const std::string_view additions = UnicodeAdditions(property.substr(3, size - 4));
+      pattern += fmt::format("{}{}{}{}", in_class ? "" : "[", property, additions, in_class ? "" : "]");
+    } else if (text[0] == '@') {
       pattern += kSpace;
-    } else if (c == '%') {
+    } else if (text[0] == '%') {
       pattern += kPunctuation;
     } else {
-      pattern += c;
+      if (text[0] == '[') in_class = true;
+      if (text[0] == ']') in_class = false;
+      pattern += text.substr(0, size);
     }
+    text.remove_prefix(size);
   }
+  return pattern;
+}
+
+pcre2_code* Compile(std::string_view text) {
+  const std::string pattern = SpellOut(text);
   int error = 0;
   PCRE2_SIZE offset = 0;
   pcre2_code* code = pcre2_compile(Subject(pattern), pattern.size(), PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr);

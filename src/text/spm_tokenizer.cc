@@ -28,13 +28,6 @@ std::string ReplaceAll(std::string_view text, std::string_view from, std::string
   return result;
 }
 
-// The end of the first word of a text: the first space mark that stands behind another character.
-size_t FindWordEnd(std::string_view text) {
-  size_t begin = 0;
-  while (text.substr(begin).starts_with(kSpaceMark)) begin += kSpaceMark.size();
-  return std::min(text.find(kSpaceMark, begin), text.size());
-}
-
 // The value of "<0x2A>".
 std::optional<uint8_t> ParseByteToken(std::string_view text) {
   if (text.size() != 6 || !text.starts_with("<0x") || text.back() != '>') return std::nullopt;
@@ -90,7 +83,7 @@ void SpmTokenizer::IndexTokens() {
     } else if (!text.empty()) {
       pieces_.emplace(text, Piece{token, ranks[token], type == TokenType::kUnused});
       longest_piece_ = std::max(longest_piece_, text.size());
-      pieces_span_words_ = pieces_span_words_ || FindWordEnd(text) < text.size();
+      joints_.Add(text);
     }
   }
   if (vocab_.unknown) unknown_ = *vocab_.unknown;
@@ -129,23 +122,35 @@ const SpmTokenizer::Piece* SpmTokenizer::FindPiece(std::string_view text) const 
   return found == pieces_.end() ? nullptr : &found->second;
 }
 
-// SentencePiece's dummy prefix stands once, before the text; a control token at the start means that what follows is no
-// start of a text.
+// SentencePiece's dummy prefix stands before the text and, as in Hugging Face's, before what follows a control token:
+// each is a text of its own there. User-defined tokens stand inside a text.
 std::string SpmTokenizer::Normalize(std::string_view text, bool parse_special) const {
-  std::string normal = ReplaceAll(text, " ", kSpaceMark);
-  if (!vocab_.add_space_prefix) return normal;
-  const SpecialTokens::Match first = specials_.FindNext(normal, 0, parse_special);
-  const bool starts_with_control = first.size > 0 && first.begin == 0 && type(first.token) == TokenType::kControl;
-  if (!starts_with_control) normal.insert(0, kSpaceMark);
+  std::string marked = ReplaceAll(text, " ", kSpaceMark);
+  if (!vocab_.add_space_prefix) return marked;
+  std::string normal;
+  const auto add = [&](std::string_view part) {
+    if (!part.empty()) normal.append(kSpaceMark).append(part);
+  };
+  size_t begin = 0;
+  for (size_t position = 0; parse_special && position < marked.size();) {
+    const SpecialTokens::Match match = specials_.FindNext(marked, position, parse_special);
+    position = match.begin + match.size;
+    if (match.size == 0 || type(match.token) == TokenType::kUserDefined) continue;
+    add(std::string_view(marked).substr(begin, match.begin - begin));
+    normal.append(marked, match.begin, match.size);
+    begin = position;
+  }
+  add(std::string_view(marked).substr(begin));
   return normal;
 }
 
 // What a call of Encode carries along.
 struct SpmTokenizer::Encoding {
-  explicit Encoding(size_t text_size) : seen(text_size) { tokens.reserve(text_size / 3); }
+  explicit Encoding(size_t text_size) : seen(text_size), memo(text_size) { tokens.reserve(text_size / 3); }
 
   std::vector<Token> tokens;
   PieceCache seen;
+  MergeMemo memo;
   Merger merger;
 };
 
@@ -164,14 +169,11 @@ std::vector<Token> SpmTokenizer::Encode(std::string_view text, bool parse_specia
   return std::move(encoding.tokens);
 }
 
-// Where no piece spans two words, no merge does, and words are merged one by one: the same result from smaller heaps,
-// and words met before are copied.
+// Words, or what else no merge joins, one by one: the same result from smaller heaps, and those met before are copied.
 void SpmTokenizer::EncodePlain(std::string_view text, Encoding& encoding) const {
-  if (text.empty()) return;
-  if (pieces_span_words_) return EncodeWord(text, encoding);
   std::vector<Token>& tokens = encoding.tokens;
   while (!text.empty()) {
-    const std::string_view word = text.substr(0, FindWordEnd(text));
+    const std::string_view word = text.substr(0, joints_.FirstPart(text));
     text.remove_prefix(word.size());
     PieceCache::Seen& seen = encoding.seen.Place(word);
     if (seen.piece == word) {
@@ -199,7 +201,17 @@ void SpmTokenizer::EncodeWord(std::string_view text, Encoding& encoding) const {
     i += length;
   }
   Splits splits;
-  merger.Run([&](const Symbol& left, const Symbol& right) { return FindMerge(text, left, right, splits); });
+  merger.Run([&](const Symbol& left, const Symbol& right) -> std::optional<Merge> {
+    const auto find = [&] { return FindMerge(text, left, right); };
+    // A character without a token is not told by its symbol's token.
+    const std::optional<Merge> merge =
+        left.token < 0 || right.token < 0 ? find() : encoding.memo.Find(left.token, right.token, find);
+    if (merge && !has_merges_ && type(merge->token) == TokenType::kUnused) {
+      splits[text.substr(left.begin, left.size + right.size)] = {text.substr(left.begin, left.size),
+                                                                 text.substr(right.begin, right.size)};
+    }
+    return merge;
+  });
   merger.ForEach([&](const Symbol& symbol) {
     const std::string_view part = text.substr(symbol.begin, symbol.size);
     if (symbol.token < 0) {
@@ -212,18 +224,15 @@ void SpmTokenizer::EncodeWord(std::string_view text, Encoding& encoding) const {
   });
 }
 
-std::optional<Merge> SpmTokenizer::FindMerge(std::string_view text, const Symbol& left, const Symbol& right,
-                                             Splits& splits) const {
+std::optional<Merge> SpmTokenizer::FindMerge(std::string_view text, const Symbol& left, const Symbol& right) const {
   if (has_merges_) {
     if (left.token < 0 || right.token < 0) return std::nullopt;
     const Merge* merge = merges_.Find(static_cast<uint32_t>(left.token), static_cast<uint32_t>(right.token));
     if (merge == nullptr) return std::nullopt;
     return *merge;
   }
-  const std::string_view both = text.substr(left.begin, left.size + right.size);
-  const Piece* piece = FindPiece(both);
+  const Piece* piece = FindPiece(text.substr(left.begin, left.size + right.size));
   if (piece == nullptr) return std::nullopt;
-  if (piece->is_unused) splits[both] = {text.substr(left.begin, left.size), text.substr(right.begin, right.size)};
   return Merge{piece->rank, piece->token};
 }
 
@@ -263,11 +272,11 @@ std::string SpmTokenizer::Decode(std::span<const Token> tokens, bool special) co
   bool is_first = vocab_.add_space_prefix;
   for (const Token token : tokens) {
     CheckToken(token);
-    const bool is_control = type(token) == TokenType::kControl;
     if (!IsShown(token, special)) continue;
+    const bool is_control = type(token) == TokenType::kControl;
     const bool strip = is_first && !is_control && type(token) != TokenType::kByte && bytes_[token].starts_with(' ');
     text += std::string_view(bytes_[token]).substr(strip ? 1 : 0);
-    if (!is_control) is_first = false;
+    is_first = is_control && vocab_.add_space_prefix;
   }
   return text;
 }

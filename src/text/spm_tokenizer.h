@@ -10,6 +10,7 @@
 
 #include "text/merger.h"
 #include "text/pair_map.h"
+#include "text/piece_joints.h"
 #include "text/special_tokens.h"
 #include "text/tokenizer.h"
 
@@ -44,7 +45,7 @@ class SpmTokenizer final : public Tokenizer {
   std::string Normalize(std::string_view text, bool parse_special) const;
   void EncodePlain(std::string_view text, Encoding& encoding) const;
   void EncodeWord(std::string_view text, Encoding& encoding) const;
-  std::optional<Merge> FindMerge(std::string_view text, const Symbol& left, const Symbol& right, Splits& splits) const;
+  std::optional<Merge> FindMerge(std::string_view text, const Symbol& left, const Symbol& right) const;
   void EmitUnknown(std::string_view text, std::vector<Token>& out) const;
   void EmitUnused(std::string_view text, const Splits& splits, std::vector<Token>& out) const;
 
@@ -54,7 +55,7 @@ class SpmTokenizer final : public Tokenizer {
   size_t longest_piece_ = 0;
   bool has_merges_ = false;
   PairMap<Merge> merges_;
-  bool pieces_span_words_ = false;        // some piece has a space after another character
+  PieceJoints joints_;
   std::array<Token, 256> byte_tokens_{};  // -1: none
   bool has_bytes_ = false;
   Token unknown_ = -1;

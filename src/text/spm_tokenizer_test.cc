@@ -97,7 +97,7 @@ TEST(SpmTokenizer, APieceThatSpansWordsIsFound) {
   EXPECT_EQ(tokenizer->Encode("a a", false), (Tokens{4}));
 }
 
-TEST(SpmTokenizer, TheSpacePrefixStandsOnceBeforeTheText) {
+TEST(SpmTokenizer, TheSpacePrefixStandsBeforeTheTextAndBehindControlTokens) {
   const TokenType normal = TokenType::kNormal;
   VocabData vocab = SmallVocab({{"▁a", normal}, {"a", normal}, {"▁", normal}});
   vocab.add_space_prefix = true;
@@ -106,9 +106,13 @@ TEST(SpmTokenizer, TheSpacePrefixStandsOnceBeforeTheText) {
   EXPECT_EQ(tokenizer->Encode("a", false), (Tokens{3}));
   EXPECT_EQ(tokenizer->Encode("a<u>a", false), (Tokens{3, 2, 4}));
   EXPECT_EQ(tokenizer->Encode("<u>a", false), (Tokens{5, 2, 4}));
-  EXPECT_EQ(tokenizer->Encode("</s>a", true), (Tokens{1, 4}));
+  EXPECT_EQ(tokenizer->Encode("</s>a", true), (Tokens{1, 3}));
+  EXPECT_EQ(tokenizer->Encode("a</s></s> a<unk>", true), (Tokens{3, 1, 1, 5, 3, 0}));
+  EXPECT_EQ(tokenizer->Encode("</s><u>a", true), (Tokens{1, 5, 2, 4}));
   EXPECT_EQ(tokenizer->Decode(Tokens{3, 3}, false), "a a");
   EXPECT_EQ(tokenizer->Decode(Tokens{1, 3}, false), "a");
+  EXPECT_EQ(tokenizer->Decode(Tokens{1, 3, 1, 3}, true), "</s>a</s>a");
+  EXPECT_EQ(tokenizer->Decode(Tokens{3, 1, 3}, false), "a a");
   EXPECT_EQ(tokenizer->TokenBytes(3, false), " a");
 }
 

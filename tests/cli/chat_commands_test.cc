@@ -61,6 +61,24 @@ TEST(Chat, WhatCannotBeAskedIsSaid) {
               3, "chats, prompt one: ");
 }
 
+TEST(Chat, TokenizeShowsWhatAConversationBecomes) {
+  const std::string file = WriteTemporary("chatml.jinja", kTemplate);
+  const std::string chat = WriteTemporary("chat.json", R"([{"role": "user", "content": "Hi"}])");
+  constexpr const char* kText = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n";
+  const std::vector<std::string> command = {"tokenize", kModel, "--messages", chat, "--template", file};
+  std::vector<std::string> as_text = command, as_json = command;
+  as_text.emplace_back("--text");
+  as_json.emplace_back("--json");
+  EXPECT_EQ(RunAssay(as_text).out, kText);
+  const json tokens = json::parse(RunAssay(as_json).out, nullptr, false);
+  EXPECT_EQ(tokens["text"], kText);
+  EXPECT_EQ(tokens["ids"], json::parse(RunAssay({"tokenize", kModel, "-p", kText, "--json"}).out)["ids"]);
+  EXPECT_EQ(tokens["pieces"][0], "<|im_start|>");
+  ExpectError(RunAssay({"tokenize", kModel, "--messages", chat}), 3, "has no chat template");
+  ExpectError(RunAssay({"tokenize", kModel, "-p", "a", "--template", file}), 2, "--messages");
+  ExpectError(RunAssay({"tokenize", kModel, "--messages", file, "--template", file}), 3, "not JSON");
+}
+
 TEST(Chat, PromptSetsHoldConversations) {
   const std::string file = WriteTemporary("chatml.jinja", kTemplate);
   const std::string set = WriteTemporary(
@@ -72,7 +90,7 @@ TEST(Chat, PromptSetsHoldConversations) {
   EXPECT_THAT(outcome.exit_code, ::testing::AnyOf(0, 4)) << outcome.err;  // a guard may find so little invalid
   const json document = json::parse(outcome.out, nullptr, false);
   ASSERT_EQ(document["runs"].size(), 1U) << outcome.out;
-  EXPECT_EQ(document["runs"][0]["prompt_set"], "chats");
+  EXPECT_THAT(document["runs"][0]["prompt_set"].get<std::string>(), HasSubstr("chats"));
 }
 
 }  // namespace

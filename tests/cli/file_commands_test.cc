@@ -107,6 +107,70 @@ TEST(Inspect, TellsWhatAFileHolds) {
   EXPECT_THAT(RunAssay({"inspect", kModel}).out, AllOf(HasSubstr("0-2, 4-6"), HasSubstr("blk.7.ffn_down.weight")));
 }
 
+// A file that holds the model's vocabulary alone, with other keys.
+std::string VocabularyAlone(const TemporaryDirectory& folder,
+                            const std::vector<std::pair<std::string, GgufValue>>& keys,
+                            const std::string& without = "") {
+  GgufMetadata metadata;
+  const GgufFile model = GgufFile::Open(kModel);
+  for (const auto& [key, value] : model.metadata()) {
+    if (key.starts_with("tokenizer.") && key != without) metadata.emplace_back(key, value);
+  }
+  for (const auto& [key, value] : keys) SetMetadata(metadata, key, value);
+  const std::string path = folder / "vocabulary.gguf";
+  GgufWriter(path, metadata, {}).Finish();
+  return path;
+}
+
+TEST(Tokenize, ShowsTheTokensOfATextAsARunHasThem) {
+  const json result = RunJson({"tokenize", kModel, "-p", "It is <|im_end|>"});
+  EXPECT_EQ(result["count"], result["ids"].size());
+  EXPECT_EQ(result["pieces"].front(), "It");
+  EXPECT_EQ(result["pieces"].back(), "<|im_end|>");
+  EXPECT_EQ(result["bos_added"], false);
+  EXPECT_EQ(result["round_trip"], true);
+  const json plain = RunJson({"tokenize", kModel, "-p", "It is <|im_end|>", "--no-special"});
+  EXPECT_GT(plain["count"], result["count"]);
+  EXPECT_EQ(plain["round_trip"], true);
+  const Outcome table = RunAssay({"tokenize", kModel, "-p", "It is\n"});
+  EXPECT_EQ(table.exit_code, 0);
+  EXPECT_THAT(table.out, AllOf(HasSubstr("\"It\""), HasSubstr("\"\\n\""), HasSubstr("3 tokens of 6 bytes; decoded")));
+}
+
+TEST(Tokenize, AVocabularyAloneIsEnoughAndBosIsAddedOnce) {
+  const TemporaryDirectory folder;
+  const auto bos = static_cast<uint32_t>(RunJson({"tokenize", kModel, "-p", "<|im_start|>"})["ids"][0]);
+  const std::string path = VocabularyAlone(folder, {{"tokenizer.ggml.bos_token_id", GgufValue::Of(bos)},
+                                                    {"tokenizer.ggml.add_bos_token", GgufValue::Of(true)}});
+  const json once = RunJson({"tokenize", path, "-p", "It"});
+  EXPECT_EQ(once["ids"].size(), 2);
+  EXPECT_EQ(once["ids"][0], bos);
+  EXPECT_EQ(once["bos_added"], true);
+  EXPECT_EQ(once["round_trip"], true);
+  EXPECT_EQ(RunJson({"tokenize", path, "-p", "It", "--no-bos"})["ids"].size(), 1);
+  const Outcome twice = RunAssay({"tokenize", path, "-p", "<|im_start|>It", "--json"});
+  EXPECT_EQ(json::parse(twice.out)["ids"], once["ids"]);
+  EXPECT_EQ(json::parse(twice.out)["bos_added"], false);
+  EXPECT_THAT(twice.err, HasSubstr("no second one was put in front"));
+}
+
+TEST(Tokenize, AFileThatDoesNotNameItsRulesIsReadWithAWarning) {
+  const TemporaryDirectory folder;
+  const Outcome outcome =
+      RunAssay({"tokenize", VocabularyAlone(folder, {}, "tokenizer.ggml.pre"), "-p", "It is 12", "--json"});
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("tokenizer.ggml.pre is missing"));
+  EXPECT_EQ(json::parse(outcome.out)["round_trip"], true);
+}
+
+TEST(Tokenize, RefusesWhatItCannotDo) {
+  const TemporaryDirectory folder;
+  ExpectError(RunAssay({"tokenize", kModel}), 2, "tokenize needs a text: -p TEXT or -f FILE");
+  ExpectError(RunAssay({"tokenize", kModel, "-p", "a", "-f", "b"}), 2, "excludes");
+  const std::string strange = VocabularyAlone(folder, {{"tokenizer.ggml.pre", GgufValue::Of("strange")}});
+  ExpectError(RunAssay({"tokenize", strange, "-p", "a"}), 3, "unknown pre-tokenizer \"strange\"");
+}
+
 TEST(Quantize, ReportsWhatItWrote) {
   const TemporaryDirectory directory;
   const std::string out = directory / "out.gguf";

@@ -18,6 +18,7 @@
 #include "cli/measuring.h"
 #include "decode/speculate.h"
 #include "engine/loaded_model.h"
+#include "text/prompt.h"
 #include "text/same_tokenizer.h"
 
 namespace assay {
@@ -57,12 +58,12 @@ std::vector<Token> PromptTokens(const Options& options, const Model& model) {
   if (!options.prompt_file.empty()) WarnOfText(text, options.prompt_file);
   if (options.chat.chat) {
     const Conversation conversation = AskConversation(options.chat.system, text);
-    return tokenizer.Encode(ChatText(model.file, tokenizer.vocab(), conversation, options.chat.template_file),
-                            /*parse_special=*/true);
+    const std::string chat = ChatText(model.file, tokenizer.vocab(), conversation, options.chat.template_file);
+    return EncodePrompt(tokenizer, chat, /*parse_special=*/true, /*with_bos=*/false).tokens;
   }
-  std::vector<Token> tokens = tokenizer.Encode(text, /*parse_special=*/true);
-  if (tokenizer.vocab().add_bos && tokenizer.vocab().bos) tokens.insert(tokens.begin(), *tokenizer.vocab().bos);
-  return tokens;
+  EncodedPrompt prompt = EncodePrompt(tokenizer, text);
+  WarnOfBos(prompt);
+  return std::move(prompt.tokens);
 }
 
 // Without -c a prompt has to fit what the model was trained for.
