@@ -69,7 +69,7 @@ const Matrices& MatricesOf(const FormatTraits& traits, Backend& backend) {
   return *matrices;
 }
 
-void Product(benchmark::State& state, const FormatTraits& traits) {
+void Product(benchmark::State& state, const FormatTraits& traits, Arithmetic arithmetic) {
   static const std::unique_ptr<Backend> backend = MakeBackend("cpu", HardwareThreads());
   static std::map<Format, double> seconds_of_one;
   const Matrices& matrices = MatricesOf(traits, *backend);
@@ -79,12 +79,12 @@ void Product(benchmark::State& state, const FormatTraits& traits) {
   const auto start = std::chrono::steady_clock::now();
   for (auto _ : state) {
     const Backend::MatMulTarget target = {matrices.weights[next].get(), out.data()};
-    backend->MatMul({&target, 1}, in.data(), tokens);
+    backend->MatMul({&target, 1}, in.data(), tokens, arithmetic);
     next = (next + 1) % matrices.weights.size();
   }
   const auto count = static_cast<double>(state.iterations());
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / count;
-  if (tokens == 1) seconds_of_one[traits.format] = seconds;
+  if (tokens == 1 && arithmetic == Arithmetic::kEveryday) seconds_of_one[traits.format] = seconds;
   const double operations = 2.0 * static_cast<double>(kRows * kColumns) * tokens;
   using benchmark::Counter;
   state.counters["GB/s"] = Counter(static_cast<double>(matrices.data.size()) * count / 1e9, Counter::kIsRate);
@@ -101,9 +101,14 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   for (const assay::FormatTraits& traits : assay::Formats()) {
-    const auto run = [&traits](benchmark::State& state) { assay::Product(state, traits); };
-    auto* entry = benchmark::RegisterBenchmark(std::string(traits.name).c_str(), run)->ArgName("tokens")->UseRealTime();
-    for (const int tokens : {1, 2, 5, 9, 512}) entry->Arg(tokens);
+    const auto add = [&](const std::string& name, assay::Arithmetic arithmetic, const std::vector<int64_t>& tokens) {
+      const auto run = [&traits, arithmetic](benchmark::State& state) { assay::Product(state, traits, arithmetic); };
+      auto* entry = benchmark::RegisterBenchmark(name.c_str(), run)->ArgName("tokens")->UseRealTime();
+      for (const int64_t count : tokens) entry->Arg(count);
+    };
+    const std::string name(traits.name);
+    add(name, assay::Arithmetic::kEveryday, {1, 2, 5, 9, 512});
+    add(name + " fine", assay::Arithmetic::kFine, {512});
   }
   const assay::Limits& limits = assay::MachineLimits();
   benchmark::AddCustomContext("read_bandwidth", fmt::format("{:.1f} GB/s", limits.read_bandwidth / 1e9));

@@ -53,7 +53,8 @@ void WriteAgain(const GgufFile& file) {
   const std::string header = GgufHeader(file.metadata(), infos);
   std::string whole = header;
   whole.resize(GgufFileBytes(file.metadata(), infos));
-  const GgufFile again = GgufFile::Parse({reinterpret_cast<const uint8_t*>(whole.data()), whole.size()}, "again");
+  const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(whole.data()), whole.size());
+  const GgufFile again = GgufFile::Parse(bytes, "again", TensorTypes::kStored);
   infos.clear();
   for (const GgufTensor& tensor : again.tensors()) infos.push_back({tensor.name, tensor.shape, tensor.format});
   if (GgufHeader(again.metadata(), infos) != header) abort();
@@ -64,7 +65,7 @@ void WriteAgain(const GgufFile& file) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
-    const assay::GgufFile file = assay::GgufFile::Parse({data, size}, "fuzz");
+    const assay::GgufFile file = assay::GgufFile::Parse({data, size}, "fuzz", assay::TensorTypes::kStored);
     assay::TouchMetadata(file);
     assay::TouchTensors(file);
     assay::WriteAgain(file);

@@ -58,6 +58,9 @@ class LadderCommandTest : public testing::Test {
   std::filesystem::path folder_;
 };
 
+// A busy machine may scatter so much that a guard refuses the speeds; the document is whole all the same.
+bool Ended(const Outcome& outcome) { return outcome.exit_code == 0 || outcome.exit_code == 4; }
+
 void ExpectOneLineError(const Outcome& outcome, int exit_code, const std::string& part) {
   EXPECT_EQ(outcome.exit_code, exit_code) << outcome.err;
   EXPECT_EQ(outcome.out, "");
@@ -66,7 +69,7 @@ void ExpectOneLineError(const Outcome& outcome, int exit_code, const std::string
 
 TEST_F(LadderCommandTest, JsonHasTheFieldsThatScriptsRead) {
   const Outcome outcome = RunAssay(Arguments({"--json"}));
-  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  ASSERT_TRUE(Ended(outcome)) << outcome.err;
   const json document = json::parse(outcome.out);
   EXPECT_EQ(document["schema"], 1);
   EXPECT_EQ(document["windows"], 4);
@@ -81,7 +84,7 @@ TEST_F(LadderCommandTest, JsonHasTheFieldsThatScriptsRead) {
       EXPECT_GE(rung[speed]["sd"], 0.0);
     }
     EXPECT_GT(rung["ppl"], 1.0);
-    EXPECT_TRUE(rung["pareto"].is_boolean());
+    EXPECT_TRUE(rung["pareto"].is_boolean() || outcome.exit_code == 4);
     EXPECT_TRUE(rung["pick"].is_boolean());
     EXPECT_TRUE(rung["invalid"].is_null());
   }
@@ -95,19 +98,25 @@ TEST_F(LadderCommandTest, JsonHasTheFieldsThatScriptsRead) {
   EXPECT_EQ(rung["quant"], "Q4_0");
   EXPECT_GT(rung["delta_pct_se"], 0.0);
   EXPECT_GT(rung["kld_mean"], 0.0);
+  EXPECT_EQ(document["activations"], "fine");
+  EXPECT_LT(base["engine"]["kld_mean"], rung["engine"]["kld_mean"]) << "the floor: F16 has no codes";
+  EXPECT_EQ(rung["tg_vs_base"]["unit"], "round");
+  EXPECT_TRUE(document["placebo"].contains("tg8"));
+  EXPECT_EQ(document["verdicts"].back()["name"], "pick");
+  EXPECT_FALSE(document["guards"].empty());
   EXPECT_EQ(json::parse(ReadText(folder_ / "rungs/ladder.json")), document) << "the file is what was printed";
 }
 
 TEST_F(LadderCommandTest, TheTableIsPrintedAndWrittenAsMarkdown) {
   const Outcome outcome = RunAssay(Arguments());
-  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  ASSERT_TRUE(Ended(outcome)) << outcome.err;
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("TG 8 tok/s"), HasSubstr("Q4_0"), HasSubstr("Pareto"),
                                  HasSubstr("4 windows of 128 tokens"), HasSubstr("ladder.json")));
-  EXPECT_THAT(outcome.err,
-              AllOf(HasSubstr("Q4_0: quantize"), HasSubstr("Q4_0: perplexity"), HasSubstr("speed, round 3 of 3: ")));
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("Q4_0: quantize"), HasSubstr("F16, Q4_0: perplexity"),
+                                 HasSubstr("speed, round 3 of 3: "), HasSubstr("placebo F16")));
   const std::string markdown = ReadText(folder_ / "rungs/ladder.md");
   EXPECT_THAT(markdown, AllOf(HasSubstr("| rung | size |"), HasSubstr("| --- | ---: |"), HasSubstr("| Q4_0 |"),
-                              HasSubstr("Machine: ")));
+                              HasSubstr("| F16 again |"), HasSubstr("Machine: ")));
 }
 
 TEST_F(LadderCommandTest, AFinishedLadderIsToldAgainWithoutMeasuring) {
@@ -130,20 +139,20 @@ TEST_F(LadderCommandTest, AFinishedLadderIsToldAgainWithoutMeasuring) {
 // that it cannot end before the signal comes.
 TEST_F(LadderCommandTest, KilledAndStartedAgainItMeasuresEachThingOnce) {
   const std::vector<std::string> arguments = Arguments({"--json"}, "40");
-  for (const std::string step : {"Q4_0: quantize", "Q4_0: perplexity", "speed, round 1 of", "speed, round 2 of"}) {
+  for (const std::string step : {"Q4_0: quantize", "F16, Q4_0: perplexity", "speed, round 1 of", "speed, round 2 of"}) {
     const Outcome outcome = RunAssayUntil(arguments, step, SIGKILL);
     EXPECT_EQ(outcome.exit_code, 128 + SIGKILL) << step << ": " << outcome.err;
     EXPECT_EQ(outcome.out, "");
   }
   const Outcome last = RunAssay(arguments);
-  ASSERT_EQ(last.exit_code, 0) << last.err;
+  ASSERT_TRUE(Ended(last)) << last.err;
   const json document = json::parse(last.out);
   EXPECT_FALSE(document["measured_before"]);
   for (const json& rung : document["rungs"]) {
     EXPECT_EQ(rung["tg"]["samples"].size(), 40U);
     EXPECT_EQ(rung["pp"]["samples"].size(), 40U);
   }
-  EXPECT_EQ(last.err.find("F16: perplexity"), std::string::npos) << "it was finished before: " << last.err;
+  EXPECT_EQ(last.err.find(": perplexity"), std::string::npos) << "it was finished before: " << last.err;
   EXPECT_EQ(last.err.find("speed, round 1 of"), std::string::npos) << "it was finished before: " << last.err;
 
   std::set<std::string> names;
@@ -158,6 +167,20 @@ TEST_F(LadderCommandTest, AStopSignalEndsItWithALineThatSaysHowToGoOn) {
   const Outcome outcome = RunAssayUntil(Arguments({}, "40"), "speed, round 1 of", SIGINT);
   EXPECT_EQ(outcome.exit_code, 128 + SIGINT) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("the same command goes on from there"));
+}
+
+// A user's own files, where the ladder would put its own.
+TEST_F(LadderCommandTest, NothingThatItDidNotWriteIsOverwritten) {
+  std::filesystem::create_directories(folder_ / "rungs");
+  for (const std::string name : {"ladder.md", "ladder.json", "tiny-qwen35-draft-Q4_0.gguf"}) {
+    const std::filesystem::path file = folder_ / "rungs" / name;
+    std::ofstream(file) << "mine\n";
+    ExpectOneLineError(RunAssay(Arguments()), 2, name);
+    EXPECT_EQ(ReadText(file), "mine\n");
+    std::filesystem::remove(file);
+  }
+  EXPECT_TRUE(Ended(RunAssay(Arguments({}, "1"))));
+  EXPECT_TRUE(Ended(RunAssay(Arguments({"--no-placebo"}, "1")))) << "its own may be";
 }
 
 TEST_F(LadderCommandTest, ErrorsAreOneLineWithTheirExitCode) {

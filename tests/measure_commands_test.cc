@@ -18,6 +18,7 @@
 #include "gguf/gguf.h"
 #include "run_assay.h"
 #include "store/store.h"
+#include "study_models.h"
 
 namespace assay {
 namespace {
@@ -111,13 +112,47 @@ TEST(PerplexityCommandTest, BackendsAgree) {
   EXPECT_NEAR(perplexity("cpu"), oracle, 1e-4 * oracle);
 }
 
+// What the engine adds is beside the figures, not in them: a file of Q8_0 diverges from its base by what the oracle
+// says, which rounds no activations. A tenth is what the rungs of a ladder can be told apart by.
+TEST(PerplexityCommandTest, TheDivergenceIsThatOfTheFile) {
+  const StudyModel gemma = {"tiny-gemma3", ""};
+  const auto measure = [&](std::vector<std::string> how) {
+    std::vector<std::string> command = {"perplexity",
+                                        "-m",
+                                        RungFile(gemma, Rung::kQ8_0).string(),
+                                        "--base",
+                                        RungFile(gemma, Rung::kF16).string(),
+                                        "-f",
+                                        BundledPath("eval_prose.txt"),
+                                        "-c",
+                                        "64",
+                                        "--windows",
+                                        "4"};
+    command.insert(command.end(), how.begin(), how.end());
+    return RunJson(command);
+  };
+  const json oracle = measure({"--backend", "ref"}), fine = measure({}),
+             everyday = measure({"--activations", "everyday"});
+  const auto divergence = [](const json& result) { return result["base"]["kld_mean"].get<double>(); };
+  const double tenth = 0.1 * divergence(oracle);
+  EXPECT_NEAR(divergence(fine), divergence(oracle), tenth);
+  EXPECT_GT(divergence(everyday), divergence(oracle) + tenth);
+  EXPECT_EQ(fine["activations"], "fine");
+  EXPECT_EQ(everyday["activations"], "everyday");
+  EXPECT_GT(fine["engine"]["kld_mean"].get<double>(), tenth);
+  EXPECT_LT(fine["engine"]["base"]["kld_mean"].get<double>(), tenth) << "of 16-bit floats: the floor";
+  EXPECT_TRUE(everyday["engine"].is_null());
+  EXPECT_TRUE(oracle["engine"].is_null());  // has one arithmetic only
+}
+
 TEST(PerplexityCommandTest, HumanOutputShowsEveryFigureWithItsError) {
   const Outcome outcome = RunAssay({"perplexity", "-m", BundledPath(kDraft), "-f", BundledPath("eval_prose.txt"), "-c",
                                     "64", "--windows", "4", "--base", BundledPath(kDraft)});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(outcome.err, "");
   EXPECT_THAT(outcome.out, HasSubstr("124 in 4 windows of 64"));
-  for (const std::string label : {"perplexity", "difference, paired", "KL divergence", "same likeliest token"}) {
+  for (const std::string label :
+       {"perplexity", "difference, paired", "KL divergence", "same likeliest token", "this engine's rounding"}) {
     const size_t at = outcome.out.find("  " + label);
     ASSERT_NE(at, std::string::npos) << label;
     EXPECT_THAT(outcome.out.substr(at, outcome.out.find('\n', at) - at), HasSubstr("±"));
@@ -139,6 +174,7 @@ TEST(PerplexityCommandTest, WrongOptionsAreUsageErrors) {
   ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", text, "-c", "4"}), 2, "-c");
   ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", text, "--windows", "-1"}), 2, "--windows");
   ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", text, "--cache", "q8"}), 2, "--cache");
+  ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", text, "--activations", "int4"}), 2, "--activations");
   ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", text, "--backend", "gpu"}), 2, "gpu");
 }
 
@@ -171,6 +207,53 @@ TEST(PerplexityCommandTest, LogitsThatAreNotFiniteMakeTheRunInvalid) {
   std::vector<std::string> compared = {"perplexity", "-m", BundledPath(kDraft), "--base", broken};
   compared.insert(compared.end(), text.begin(), text.end());
   ExpectOneLineError(RunAssay(compared), 4, "the base model");
+}
+
+TEST(PerplexityCommandTest, TheAdviceForLogitsThatAreNotFiniteIsNotWhatWasDoneAlready) {
+  const std::string broken = BrokenModel("output_norm.weight", std::nanf(""));
+  const auto advice = [&](const std::string& cache) {
+    return RunAssay({"perplexity", "-m", broken, "-f", BundledPath("eval_prose.txt"), "-c", "64", "--windows", "1",
+                     "--cache", cache})
+        .err;
+  };
+  EXPECT_THAT(advice("f16"), HasSubstr("try --cache f32"));
+  EXPECT_THAT(advice("f32"), ::testing::Not(HasSubstr("--cache")));
+}
+
+TEST(PerplexityCommandTest, ABaseThatReadsTheTextAsOtherTokensIsRefused) {
+  const GgufFile file = GgufFile::Open(BundledPath(kDraft));
+  GgufMetadata metadata = file.metadata();
+  SetMetadata(metadata, "tokenizer.ggml.pre", GgufValue::Of("gpt-2"));  // a stop and the end of its line are two pieces
+  std::vector<GgufTensorInfo> infos;
+  for (const GgufTensor& tensor : file.tensors()) infos.push_back({tensor.name, tensor.shape, tensor.format});
+  const std::string other = WriteTemporary("other-rules.gguf", "");
+  {
+    GgufWriter writer(other, metadata, infos);
+    for (const GgufTensor& tensor : file.tensors()) writer.WriteData(tensor.data);
+    writer.Finish();
+  }
+  const auto compare = [&](const std::string& text) {
+    return RunAssay({"perplexity", "-m", other, "--base", BundledPath(kDraft), "-f", text, "-c", "16"});
+  };
+  std::string words = "the king of the land", lines = words;
+  for (int i = 0; i < 200; ++i) {
+    words += " and the sea";
+    lines += i == 150 ? ".\n" : " and the sea";
+  }
+  EXPECT_EQ(compare(WriteTemporary("words.txt", words)).exit_code, 0);
+  ExpectOneLineError(compare(WriteTemporary("lines.txt", lines)), 2, "have different tokenizers: they read window");
+}
+
+TEST(BenchCommandTest, AModelWhoseLogitsAreNotFiniteIsInvalid) {
+  const Outcome outcome =
+      RunAssay({"bench", "-m", BundledPath(kDraft), BrokenModel("output_norm.weight", std::nanf("")), "-p", "8", "-n",
+                "4", "-r", "1", "-t", "1", "--json"});
+  EXPECT_EQ(outcome.exit_code, 4);
+  EXPECT_THAT(outcome.err, HasSubstr("assay: invalid: finite: "));
+  const json result = json::parse(outcome.out);
+  EXPECT_EQ(result["guards"][0]["name"], "finite");
+  EXPECT_EQ(result["guards"][0]["tripped"], true);
+  EXPECT_THAT(result["guards"][0]["evidence"].get<std::string>(), HasSubstr("broken.gguf: logits that are not finite"));
 }
 
 TEST(BenchCommandTest, EveryTestOfEveryModelKeepsItsSamples) {

@@ -37,6 +37,10 @@ std::string TakeFile(const std::string& path) {
     if (file < 0 || dup2(file, fd) < 0) _exit(126);
   };
   redirect(STDOUT_FILENO, adversity.stdout_path.empty() ? out : adversity.stdout_path);
+  if (adversity.stdout_closed) {
+    int ends[2] = {};
+    if (pipe(ends) != 0 || close(ends[0]) != 0 || dup2(ends[1], STDOUT_FILENO) < 0 || close(ends[1]) != 0) _exit(126);
+  }
   redirect(STDERR_FILENO, err);
   if (adversity.largest_file > 0) {
     const rlimit limit = {adversity.largest_file, adversity.largest_file};

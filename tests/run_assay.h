@@ -14,6 +14,7 @@ struct Outcome {
 // What the program meets, to see it fail.
 struct Adversity {
   std::string stdout_path = {};  // where results go instead, such as /dev/full
+  bool stdout_closed = false;    // results go to a pipe that nobody reads any more
   uint64_t largest_file = 0;     // no file can grow beyond this many bytes, as on a full disk; 0: no limit
 };
 

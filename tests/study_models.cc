@@ -55,9 +55,11 @@ std::span<const StudyModel> StudyModels() {
   return models;
 }
 
-std::vector<Rung> AllRungs() {
+std::vector<Rung> UsualRungs() {
   std::vector<Rung> rungs;
-  for (const RungTraits& rung : Rungs()) rungs.push_back(rung.rung);
+  for (const RungTraits& rung : Rungs()) {
+    if (rung.usual) rungs.push_back(rung.rung);
+  }
   return rungs;
 }
 

@@ -18,7 +18,7 @@ struct StudyModel {
 
 std::span<const StudyModel> StudyModels();
 
-std::vector<Rung> AllRungs();
+std::vector<Rung> UsualRungs();
 
 // The model's file at a rung: made when it is first asked for from the bundled file, F16 or else Q8_0 (whose values F16
 // takes with an error of 2^-12), into a folder that is removed when the test program ends.

@@ -16,6 +16,8 @@ LAYERS = {
     "gguf": ["quant"],
     "text": ["base", "<pcre2>"],
     "model": ["gguf", "text"],
+    # Templates, conversations and what a model is asked with.
+    "chat": ["model", "<pcre2>", "<json>"],
     # What makes files of other files, or of nothing.
     "forge": ["model"],
     "backend": ["quant"],
@@ -27,7 +29,7 @@ LAYERS = {
     "judge": ["record"],
     "measure": ["decode", "judge", "backend/cpu/probes.h"],
     "store": ["record", "<sqlite>", "<json>"],
-    "study": ["forge", "measure", "store", "<json>"],
+    "study": ["forge", "chat", "measure", "store", "<json>"],
     "render": ["study", "<json>"],
     "report": ["store"],
     "cli": ["backend", "remote", "render", "report", "<cli11>", "<json>"],

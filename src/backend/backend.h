@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "quant/formats.h"
 
 namespace assay {
@@ -50,22 +51,39 @@ struct WeightSource {
   std::span<const uint8_t> data;  // GGUF layout: experts * rows * bytes of a row
 };
 
-enum class CacheType { kF16, kF32 };
-enum class Activation { kSilu, kGeluTanh };
+// How products with quantised weights take their activations. A batch of any size has the bits of its single tokens in
+// both, up to kInvariantTokens in kEveryday.
+enum class Arithmetic {
+  kEveryday,  // as the backend is fastest
+  kFine,      // so finely that of what a file costs nothing to speak of is the backend's: for measuring (measuring.md)
+};
+constexpr std::string_view ArithmeticName(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::kFine ? "fine" : "everyday";
+}
 
+enum class CacheType { kF16, kF32 };
+enum class Activation {
+  kSilu,
+  kGeluTanh,
+  // Of a gate g and up u, both held below 7, u above -7: g sigmoid(1.702 g) (u + 1). Only with a gate.
+  kClampedSwiglu,
+};
+
+// Each pair of a head is turned by position * frequency; then the head is scaled by the magnitude.
 struct RopeParams {
-  int dimensions = 0;  // the first `dimensions` of each head are rotated
-  bool neox = true;    // pairs (i, i + dimensions/2); else adjacent pairs (2i, 2i+1)
-  float base = 10000.0F;
-  float scale = 1.0F;              // positions are multiplied by it (linear scaling: 1/factor)
-  const float* factors = nullptr;  // host memory, dimensions/2 divisors of the frequencies, or null
+  int dimensions = 0;                   // the first `dimensions` of each head are rotated
+  bool neox = true;                     // pairs (i, i + dimensions/2); else adjacent pairs (2i, 2i+1)
+  const double* frequencies = nullptr;  // host memory, [dimensions / 2]
+  float magnitude = 1.0F;
 };
 
 // Grouped-query attention over a cache of one layer.
 struct AttentionParams {
   int heads = 0, kv_heads = 0, head_dim = 0;
   float scale = 1.0F;
-  int window = 0;  // > 0: a query at position p sees positions above p - window; 0: all up to p
+  int window = 0;                // > 0: a query at position p sees positions above p - window; 0: all up to p
+  float softcap = 0.0F;          // > 0: scores s become softcap tanh(s / softcap)
+  const float* sinks = nullptr;  // [heads]: a score more for each head's softmax, of a value of 0; null: none
 };
 
 // The keys and values of one layer: [cells][kv_heads * head_dim] each, in CacheType. Position p lies in cell p % cells;
@@ -77,10 +95,15 @@ struct KvLayer {
   int cells = 0;
 };
 
-// One gated-delta-net layer (Yang et al. 2024, as Qwen3.5 has it; docs/architectures.md).
+// One gated-delta-net layer (Yang et al. 2024). Value head h uses key head h % key_heads, unless neighbours share.
 struct DeltaNetParams {
-  int key_heads = 0, value_heads = 0, head_dim = 0;  // value head h uses key head h % key_heads
-  float norm_eps = 1e-6F;                            // of the L2 norm of q and k
+  int KeyHeadOf(int value_head) const {
+    return neighbours_share ? value_head / (value_heads / key_heads) : value_head % key_heads;
+  }
+
+  int key_heads = 0, value_heads = 0, head_dim = 0;
+  float norm_eps = 1e-6F;         // of the L2 norm of q and k
+  bool neighbours_share = false;  // value head h uses key head h / (value_heads / key_heads)
 };
 
 // The largest of a row of logits, the lowest of equals; any where not all are finite.
@@ -103,6 +126,11 @@ class Backend {
 
   virtual std::string name() const = 0;         // "ref", "cpu"
   virtual std::string description() const = 0;  // what runs: "cpu: avx512_vnni, 2 threads"
+  // What the activations become: "float", "int8 in blocks of 32". The same for both where there is one arithmetic only.
+  virtual std::string_view Describe(Arithmetic arithmetic) const = 0;
+
+  // The host's threads, for loops between the calls: one team for all that a run does.
+  virtual ThreadPool& pool() = 0;
 
   virtual std::unique_ptr<Weight> Load(const WeightSource& source) = 0;       // for products
   virtual std::unique_ptr<Weight> LoadTable(const WeightSource& source) = 0;  // for Embed(): rows are looked up
@@ -120,12 +148,16 @@ class Backend {
     const Weight* weight;
     float* out;
   };
-  virtual void MatMul(std::span<const MatMulTarget> targets, const float* in, int tokens) = 0;
+  virtual void MatMul(std::span<const MatMulTarget> targets, const float* in, int tokens, Arithmetic arithmetic) = 0;
 
   // out[r] = in[r] / sqrt(mean(in[r]^2) + eps) * weight, r in [0, rows), each of `width`; in and out may be the same.
   // `stride` is the distance in floats from one row to the next, of both.
   virtual void RmsNorm(const float* in, const float* weight, float eps, int64_t rows, int width, int64_t stride,
                        float* out) = 0;
+  // out[r] = (in[r] - mean) / sqrt(variance + eps) * weight + bias, with the mean and variance of row r; as RmsNorm()
+  // otherwise. bias may be null.
+  virtual void LayerNorm(const float* in, const float* weight, const float* bias, float eps, int64_t rows, int width,
+                         int64_t stride, float* out) = 0;
   // Rotates heads [t][head][head_dim] in place; token t is at position `first + t`. stride: floats from token to token.
   virtual void Rope(float* heads, int tokens, int head_count, int head_dim, int64_t stride, int first,
                     const RopeParams& rope) = 0;
@@ -150,6 +182,8 @@ class Backend {
   // Applies the first `tokens` steps to the state: the same bits as DeltaNet without a log would have left.
   virtual void DeltaNetReplay(const float* steps, int tokens, const DeltaNetParams& params, float* state) = 0;
 
+  // x = act(x), `count` values.
+  virtual void Activate(Activation activation, float* x, int64_t count) = 0;
   // out = act(gate) * up, `count` values; out may be either input.
   virtual void GatedActivation(Activation activation, const float* gate, const float* up, int64_t count,
                                float* out) = 0;
@@ -158,19 +192,36 @@ class Backend {
                            int64_t gate_stride) = 0;
   // x *= silu(gate), `count` values.
   virtual void SiluGate(float* x, const float* gate, int64_t count) = 0;
-  // x += y, `count` values.
-  virtual void Add(float* x, const float* y, int64_t count) = 0;
+  // x += factor * y, `count` values.
+  virtual void Add(float* x, const float* y, float factor, int64_t count) = 0;
+  // x[r] += y, for rows of `width`.
+  virtual void AddToRows(float* x, const float* y, int64_t rows, int width) = 0;
+  // x *= factor, `count` values.
+  virtual void Scale(float* x, float factor, int64_t count) = 0;
+  // x = cap tanh(x / cap), `count` values.
+  virtual void SoftCap(float* x, float cap, int64_t count) = 0;
 
-  // Mixture of experts: for each token softmax(router logits), the `used` largest (ties: the lower index),
-  // renormalised; out[t] += sum of w_e * down_e(silu(gate_e(x)) * up_e(x)). A token with router logits that are not
-  // finite gets NaN.
+  // Mixture of experts: for each token the `used` largest of its router logits (ties: the lower index), weighted by
+  // their softmax; out[t] += sum of w_e * down_e(act(gate_e(x)) * up_e(x)), the largest weight first. A token with
+  // router logits that are not finite gets NaN.
   struct MoeWeights {
     const Weight* gate;
     const Weight* up;
     const Weight* down;
+    // [experts][rows], added to the products; null: none.
+    const float* gate_bias = nullptr;
+    const float* up_bias = nullptr;
+    const float* down_bias = nullptr;
   };
-  virtual void Moe(const float* in, const float* router_logits, const MoeWeights& weights, int used, int tokens,
-                   Activation activation, float* out) = 0;
+  struct MoeParams {
+    int used = 1;
+    bool renormalise = true;              // the softmax is among the used alone; else among all
+    float scale = 1.0F;                   // of the weights
+    const float* expert_scale = nullptr;  // [experts], of them too; null: none
+    Activation activation = Activation::kSilu;
+  };
+  virtual void Moe(const float* in, const float* router_logits, const MoeWeights& weights, const MoeParams& params,
+                   int tokens, Arithmetic arithmetic, float* out) = 0;
   // out[t] += sigmoid(dot(gate_weight, in[t])) * shared[t], rows of `width`.
   virtual void AddGatedShared(const float* in, const float* gate_weight, const float* shared, int tokens, int width,
                               float* out) = 0;

@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace assay {
@@ -29,6 +30,9 @@ class Error : public std::runtime_error {
  private:
   ErrorKind kind_;
 };
+
+// What to do about a model file that contradicts itself or lacks something.
+inline constexpr std::string_view kGetAgain = "download or convert it again";
 
 // Throws Error with a formatted message.
 template <typename... Args>

@@ -36,7 +36,7 @@ std::string Reason(int error) { return std::system_category().message(error); }
       Fail(ErrorKind::kIo, "{}: cannot {}: {}; free memory or raise the limit (ulimit -v)", path.string(), verb,
            Reason(error));
     default:
-      Fail(ErrorKind::kBadFile, "{}: cannot {}: {}", path.string(), verb, Reason(error));
+      Fail(ErrorKind::kBadFile, "{}: cannot {}: {}; check the name and the disk", path.string(), verb, Reason(error));
   }
 }
 
@@ -280,7 +280,8 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::FailWith(int error) const {
-  Fail(ErrorKind::kIo, "{}: cannot write: {}; nothing was left there", path_.string(), Reason(error));
+  Fail(ErrorKind::kIo, "{}: cannot write: {}; nothing was left there: make room, or choose another place",
+       path_.string(), Reason(error));
 }
 
 void AtomicFile::WriteAll(const uint8_t* data, size_t size) {

@@ -77,11 +77,11 @@ void RequireNumbers(const CLI::App& app) {
     const std::string type = option->get_type_name();
     for (const std::string& text : option->results()) {
       if (type.starts_with("N") && type != "NAME" && !IsNaturalNumber(text)) {
-        Fail(ErrorKind::kUsage, "{} {}: not a whole number in decimal digits, from 0 to 18446744073709551615",
+        Fail(ErrorKind::kUsage, "{} {}: not a whole number in decimal digits, from 0 to 18446744073709551615; give one",
              option->get_name(), text);
       }
       if ((type.starts_with("T:") || type == "T" || type == "P" || type.starts_with("P:")) && !IsFiniteNumber(text)) {
-        Fail(ErrorKind::kUsage, "{} {}: not a finite decimal number", option->get_name(), text);
+        Fail(ErrorKind::kUsage, "{} {}: not a finite decimal number; give one", option->get_name(), text);
       }
     }
   }

@@ -16,7 +16,9 @@ namespace {
 constexpr int kMostThreads = 1024;
 
 [[noreturn]] void FailStdout(int error) {
-  Fail(ErrorKind::kIo, "cannot write the results to standard output: {}", std::strerror(error));
+  if (error == EPIPE) throw ReaderGone();
+  Fail(ErrorKind::kIo, "cannot write the results to standard output: {}; make room there or name another place",
+       std::strerror(error));
 }
 
 }  // namespace

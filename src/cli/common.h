@@ -29,7 +29,11 @@ void AddCommonOptions(CLI::App& app, CommonOptions& options, unsigned which);
 const RungTraits& ParseRung(std::string_view name);
 std::string RungNames();  // "F16, Q8_0, ..."
 
-// Writes to stdout; throws kIo when the system refuses, so that no result is lost silently.
+// Thrown when nobody reads stdout any more (`| head`): main() then ends as SIGPIPE does, after everything is cleaned
+// up.
+struct ReaderGone {};
+
+// Writes to stdout; throws kIo when the system refuses, so that no result is lost silently, or ReaderGone.
 void PrintText(std::string_view text);
 void FlushStdout();
 

@@ -92,6 +92,7 @@ int ReportError(std::string_view message, int exit_code, bool json) {
     try {
       Print(JsonText({{"error", {{"message", line}, {"exit_code", exit_code}}}}));
     } catch (const Error&) {  // of a stdout that takes nothing it was told, if it was that
+    } catch (const ReaderGone&) {
     }
   }
   return exit_code;
@@ -111,6 +112,11 @@ int Main(int argc, char** argv) {
     return ParseAndRun(arguments);
   } catch (const Error& error) {
     return ReportError(error.what(), ExitCode(error.kind()), json);
+  } catch (const ReaderGone&) {
+    // As the system ends programs that do not look: quietly, with the status that shells and pipefail know.
+    std::signal(SIGPIPE, SIG_DFL);
+    std::raise(SIGPIPE);
+    return kOtherExit;
   } catch (const std::bad_alloc&) {
     return ReportError("out of memory; a smaller model, context or batch needs less", kOtherExit, json);
   } catch (const std::exception& error) {

@@ -1,98 +1,124 @@
 #include "decode/draft_length.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace assay {
 namespace {
 
-// The newest value weighs at least this much in a running mean, so that it follows a change within some twenty rounds.
-constexpr double kForget = 0.1;
-// Of each judged guess the older evidence keeps this share: some fifty guesses are remembered.
-constexpr double kAcceptanceMemory = 0.98;
-// Plain steps before the first try, so that there is something to compare with.
-constexpr int kPlainSteps = 3;
-// The time lost by trying may be this share of the time spent: below the 3% that may be lost in all.
-constexpr double kBudget = 0.02;
-// What is believed before there is evidence: two guesses of four taken.
-constexpr double kPriorTaken = 2.0, kPriorJudged = 4.0;
+// A text may lose this share of plain decoding's time; half a percent less than the 3% that docs/speculation.md
+// promises, for what is not known exactly.
+constexpr double kLossShare = 0.025;
+constexpr double kShortText = 20.0;  // tokens: shorter texts are not promised anything
+constexpr size_t kTextsRemembered = 4;
+// Plain steps that the budget may hold, gains included: some rounds of a long draft that are refused.
+constexpr double kMostBudget = 6.0;
+// Of drafts that are longer than one guess several must fit the budget, so that one that fails does not end them.
+constexpr double kLongDrafts = 2.0;
+// Plain steps behind a draft settle what that left, and find the caches as the draft model left them: on models that
+// the caches hold, only those from here on in a row take what plain decoding takes.
+constexpr int kSettledStep = 5;
+constexpr double kMostOfReturn = 2.0;  // plain steps, that one of them is believed to take
+constexpr int kSettledFirstStep = 2;   // where the row begins a text
+// Rounds until so many plain steps are taken again: all is measured in them. The first time is sooner.
+constexpr int kPlainEvery = 384, kFirstPlain = 32, kReturnSteps = 7;
+// A draft should win this much: less may be an error, or be lost by going to and fro.
+constexpr double kWorthwhile = 1.03;
+constexpr double kSwitchMemory = 0.7;  // what earlier returns to plain steps keep of their weight
 
 }  // namespace
 
-DraftLength::DraftLength(int max_draft)
-    : max_draft_(max_draft), verify_(static_cast<size_t>(max_draft) + 2), taken_(kPriorTaken), judged_(kPriorJudged) {}
+DraftLength::DraftLength(int max_draft) : max_draft_(max_draft), costs_(max_draft + 1), acceptance_(max_draft) {}
 
-void DraftLength::Running::Add(double x) {
-  ++count;
-  value += (x - value) * std::max(kForget, 1.0 / count);
+void DraftLength::BeginText() {
+  if (tokens_ > 0.0) lengths_.push_back(tokens_);
+  if (lengths_.size() > kTextsRemembered) lengths_.erase(lengths_.begin());
+  const double shortest = lengths_.empty() ? 0.0 : *std::min_element(lengths_.begin(), lengths_.end());
+  tokens_ = 0.0;
+  unread_ = 0;
+  after_draft_ = false;
+  granted_ = budget_ = std::min(kMostBudget, kLossShare * std::max(kShortText, shortest));
 }
 
-double DraftLength::acceptance() const { return taken_ / judged_; }
-
-double DraftLength::VerifySeconds(int tokens) const {
-  if (tokens <= 1) return plain_.value;
-  const auto wanted = static_cast<size_t>(tokens);
-  if (verify_[wanted].count > 0) return verify_[wanted].value;
-  // Between measured neighbours linearly; beyond the largest at its cost per further token (at first: none is known and
-  // a token more is taken to cost a tenth of a step, which the first round corrects).
-  size_t below = wanted;
-  while (below > 1 && verify_[below].count == 0) --below;
-  const double low = below > 1 ? verify_[below].value : plain_.value;
-  size_t above = wanted;
-  while (above < verify_.size() && verify_[above].count == 0) ++above;
-  double per_token = 0.1 * plain_.value;
-  if (above < verify_.size()) {
-    per_token = (verify_[above].value - low) / static_cast<double>(above - below);
-  } else if (below > 1) {
-    per_token = (low - plain_.value) / static_cast<double>(below - 1);
-  }
-  return low + std::max(0.0, per_token) * static_cast<double>(wanted - below);
+double DraftLength::MostLost(int guesses) const {
+  const double seconds = costs_.Reading(unread_) + guesses * costs_.guess() + costs_.Verify(guesses + 1);
+  return seconds / costs_.plain() - 1.0;
 }
 
-double DraftLength::ExpectedTokens(int k) const {
-  const double a = std::min(acceptance(), 0.999);
-  return (1.0 - std::pow(a, k + 1)) / (1.0 - a);
+bool DraftLength::Affords(int guesses) const {
+  const double lost = MostLost(guesses);
+  // Who leaves plain decoding may have to go back.
+  const bool leaves = unread_ > 0 || !after_draft_;
+  return lost + (leaves ? std::max(0.0, switch_) : 0.0) <= budget_ && (guesses == 1 || kLongDrafts * lost <= budget_);
 }
 
-double DraftLength::RoundSeconds(int k) const { return k * draft_.value + VerifySeconds(k + 1); }
-
-int DraftLength::Choose() const {
-  if (plain_.count < kPlainSteps) return 0;
-  const bool in_budget = lost_ <= kBudget * spent_;
-  if (draft_.count == 0) return in_budget ? std::min(2, max_draft_) : 0;
+int DraftLength::Choose(int most) const {
+  if (!costs_.known() || since_plain_ >= (knows_switch_ ? kPlainEvery : kFirstPlain)) return 0;
+  const std::vector<LearnedAcceptance::Expected> expected = acceptance_.ForLengths();
   int best = 0;
-  double best_rate = 1.0 / plain_.value;
-  for (int k = 1; k <= max_draft_; ++k) {
-    const double rate = ExpectedTokens(k) / RoundSeconds(k);
+  double best_rate = kWorthwhile / costs_.plain();
+  for (int k = 1; k <= std::min(most, max_draft_); ++k) {
+    if (!Affords(k)) continue;
+    const LearnedAcceptance::Expected& round = expected[static_cast<size_t>(k)];
+    const double rate = round.tokens / (round.steps * costs_.guess() + costs_.Verify(1.0 + round.guesses));
     if (rate > best_rate) {
       best = k;
       best_rate = rate;
     }
   }
-  if (best > 0) return in_budget ? best : 0;
-  // Drafting does not pay by what is known; what is known ages, so try a short draft when the budget has room for one
-  // that is refused.
-  const double at_risk = draft_.value + VerifySeconds(2) - plain_.value;
-  return lost_ + at_risk <= kBudget * spent_ ? 1 : 0;
+  return best;
 }
 
-void DraftLength::Record(int drafted, int accepted, double draft_seconds, double verify_seconds) {
-  const double seconds = draft_seconds + verify_seconds;
-  spent_ += seconds;
-  if (drafted == 0 && draft_seconds == 0.0) {
-    plain_.Add(verify_seconds);
+void DraftLength::LearnPlain(double seconds) {
+  const int step = unread_ + 1;
+  if (step >= (after_draft_ ? kSettledStep : kSettledFirstStep)) costs_.AddPlain(seconds);
+  if (!after_draft_ || step == kReturnSteps) since_plain_ = 0;
+  if (!after_draft_ || step > kSettledStep) return;
+  returning_ += std::min(seconds, kMostOfReturn * costs_.plain());
+  if (step < kSettledStep) return;
+  // Compared with the last of them, so that a machine that has become slower is not taken for the price of a return.
+  const double excess = returning_ / std::max(seconds, costs_.plain()) - step;
+  Pay(excess);
+  switch_ = knows_switch_ ? kSwitchMemory * switch_ + (1.0 - kSwitchMemory) * excess : excess;
+  knows_switch_ = true;
+}
+
+void DraftLength::Learn(int asked, const SpeculationRound& round) {
+  if (asked == 0) {
+    acceptance_.AddPlain();
+    LearnPlain(round.TargetSeconds());
     return;
   }
-  lost_ += seconds - plain_.value * (accepted + 1);
-  if (drafted > 0) {
-    draft_.Add(draft_seconds / drafted);
-    verify_[static_cast<size_t>(drafted) + 1].Add(verify_seconds);
+  ++since_plain_;
+  if (round.drafted > 0) costs_.AddVerify(round.drafted + 1, round.TargetSeconds());
+  acceptance_.Add(asked, round.drafted, round.accepted);
+  const int steps = std::min(asked, round.drafted + 1);
+  if (unread_ > 0) {
+    costs_.AddReading(unread_, steps, round.draft_seconds);
+  } else {
+    costs_.AddGuess(round.draft_seconds / steps);
   }
-  const int judged = std::min(drafted, accepted + 1);  // guesses behind the first refused one say nothing
-  for (int i = 0; i < judged; ++i) {
-    taken_ = taken_ * kAcceptanceMemory + (i < accepted ? 1.0 : 0.0);
-    judged_ = judged_ * kAcceptanceMemory + 1.0;
+}
+
+void DraftLength::Pay(double steps) { budget_ = std::min(kMostBudget, budget_ - steps); }
+
+void DraftLength::Add(int asked, const SpeculationRound& round) {
+  Learn(asked, round);
+  tokens_ += round.accepted + 1;
+  if (asked == 0) {
+    ++unread_;
+  } else {
+    // What such rounds cost, and not what the clock said of this one, which may have been interrupted.
+    const double seconds = costs_.Reading(unread_) + std::min(asked, round.drafted + 1) * costs_.guess() +
+                           costs_.Verify(round.drafted + 1);
+    Pay(seconds / costs_.plain() - (round.accepted + 1));
+    if (after_draft_ && unread_ < kSettledStep) Pay(returning_ / costs_.plain() - unread_);
+    unread_ = 0;
+    after_draft_ = true;
+    returning_ = 0.0;
   }
+  const double grant = std::max(granted_, kLossShare * tokens_);
+  Pay(granted_ - grant);
+  granted_ = grant;
 }
 
 }  // namespace assay

@@ -2,46 +2,57 @@
 
 #include <vector>
 
+#include "decode/learned_acceptance.h"
+#include "decode/learned_costs.h"
+#include "decode/round.h"
+
 namespace assay {
 
 // Chooses how many tokens to draft, 0 to max_draft, from what rounds have cost and how often guesses were taken so far.
+// It learns from text to text: keep one for all texts of a pair of models.
 //
-// With acceptance a (geometric model of Leviathan et al. 2023) a round of k guesses gives (1 - a^(k+1)) / (1 - a)
-// tokens and costs k drafts and one verification of k + 1 tokens; the k of the best rate is taken, 0 (plain decoding)
-// among them. Trying is budgeted: rounds that may lose time against plain decoding are taken only while the time lost
-// so far stays below a share of the time spent, so that the whole is never slower than plain decoding by more than
-// that.
+// The k whose round gives the most tokens a second is taken, 0 (plain decoding) among them; what was not tried yet is
+// believed to be good. That alone may lose time, so each text has a budget, in plain steps: a round is taken only if
+// the budget covers what it loses when all guesses are refused, with the reading that it makes necessary and the way
+// back to plain steps, which are dear behind a draft where two models share the caches. The budget
+// begins with a share of the tokens that texts have had lately, and grows with this one's; what rounds win is added,
+// but never kept beyond a limit, so that old gains do not pay for new losses. So no text is slower than plain decoding
+// by more than the share, as far as costs are known.
 class DraftLength {
  public:
   explicit DraftLength(int max_draft);
 
-  int Choose() const;
+  // Before a text: what the drafter took to read its prompt, and what each of the guesses took that are wanted.
+  void AddPrompt(int tokens, double drafter_seconds) { costs_.AddPrompt(tokens, drafter_seconds); }
+  int WantedTrials() const { return costs_.WantedGuesses(); }
+  void AddTrial(double seconds) { costs_.AddGuess(seconds); }
 
-  // A round is over: how many guesses were asked for, made and taken, and the seconds of drafting and verifying. A
-  // round of no guesses is a plain step.
-  void Record(int drafted, int accepted, double draft_seconds, double verify_seconds);
-
-  double acceptance() const;  // running, per guess judged
-  // Seconds of verifying `tokens` tokens, measured or interpolated.
-  double VerifySeconds(int tokens) const;
+  void BeginText();
+  int Choose(int most) const;  // `most` or fewer
+  // A round is over that was asked for `asked` guesses; with 0 it was a plain step.
+  void Add(int asked, const SpeculationRound& round);
 
  private:
-  // A mean that forgets, weighting the newest value by at least kForget.
-  struct Running {
-    double value = 0.0;
-    int count = 0;
-    void Add(double x);
-  };
-
-  double ExpectedTokens(int k) const;
-  double RoundSeconds(int k) const;
+  void Learn(int asked, const SpeculationRound& round);
+  void LearnPlain(double seconds);
+  double MostLost(int guesses) const;  // by a round, in plain steps
+  bool Affords(int guesses) const;
+  void Pay(double steps);
 
   int max_draft_;
-  Running plain_;                // seconds of a plain step
-  std::vector<Running> verify_;  // [tokens]
-  Running draft_;                // seconds per guess
-  double taken_ = 0.0, judged_ = 0.0;
-  double spent_ = 0.0, lost_ = 0.0;  // seconds
+  LearnedCosts costs_;
+  LearnedAcceptance acceptance_;
+  int since_plain_ = 0;          // rounds
+  std::vector<double> lengths_;  // of the latest texts, in tokens
+  double switch_ = 0.0;          // what going back from drafts to plain steps costs, in those
+  bool knows_switch_ = false;
+  // Of this text.
+  double tokens_ = 0.0;
+  int unread_ = 0;            // tokens that went by without the drafter, in plain steps in a row
+  bool after_draft_ = false;  // there was a draft before those
+  double returning_ = 0.0;    // seconds of the first of them
+  double granted_ = 0.0;      // plain steps that may be lost in all
+  double budget_ = 0.0;       // what is left of them, and what was won
 };
 
 }  // namespace assay

@@ -24,7 +24,7 @@ class ModelDrafter : public Drafter {
   void Prepare(std::span<const Token> prompt) override {
     if (prompt.size() > static_cast<size_t>(session_.context())) {
       Fail(ErrorKind::kUsage,
-           "the draft model {} holds a context of {} tokens, the prompt has {}: shorten the prompt, raise the context "
+           "the draft model {} holds a context of {} tokens, the prompt has {}; shorten the prompt, raise the context "
            "(-c), or draft with another model or with n-grams",
            name_, session_.context(), prompt.size());
     }
@@ -43,7 +43,7 @@ class ModelDrafter : public Drafter {
     const std::span<const Token> news = text.subspan(static_cast<size_t>(session_.position()));
     std::span<const float> logits = session_.Forward(news, Logits::kLast, Undo::kNever);
     for (;;) {
-      const RowTop top = CheckedTops(session_.Tops(), session_.position(), whose_).front();
+      const RowTop top = CheckedTops(session_.Tops(), session_.position(), options_.cache, whose_).front();
       Distribution distribution = SamplingDistribution(logits, top, sampling);
       if (options_.min_probability > 0.0 && TopProbability(top, distribution, sampling) < options_.min_probability)
         break;

@@ -34,10 +34,11 @@ Generation Emitter::Finish() {
 }
 
 void CheckGeneration(std::span<const Token> prompt, const GenerateOptions& options, int context) {
-  if (prompt.empty()) Fail(ErrorKind::kUsage, "the prompt is empty: there is nothing to continue");
+  if (prompt.empty())
+    Fail(ErrorKind::kUsage, "the prompt is empty: there is nothing to continue; give a text with -p or -f");
   if (prompt.size() > static_cast<size_t>(context)) {
     Fail(ErrorKind::kUsage,
-         "the prompt has {} tokens, the model's context holds {}: raise it (-c) or shorten the prompt", prompt.size(),
+         "the prompt has {} tokens, the model's context holds {}; raise it (-c) or shorten the prompt", prompt.size(),
          context);
   }
   if (options.max_tokens < 1)
@@ -46,7 +47,7 @@ void CheckGeneration(std::span<const Token> prompt, const GenerateOptions& optio
 }
 
 Token ChooseToken(Session& session, std::span<const float> logits, const SamplingOptions& sampling, Rng& rng) {
-  const RowTop top = CheckedTops(session.Tops(), session.position()).front();
+  const RowTop top = CheckedTops(session.Tops(), session.position(), session.cache()).front();
   return SamplingDistribution(logits, top, sampling).Draw(rng);
 }
 

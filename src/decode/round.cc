@@ -18,7 +18,7 @@ Verification VerifyRound(Session& target, Token newest, const Draft& draft, cons
   const std::span<const float> logits =
       target.Forward(batch, Logits::kAll, draft.tokens.empty() ? Undo::kNever : Undo::kPossible);
   round.verify_seconds += watch.Restart();
-  const std::span<const RowTop> tops = CheckedTops(target.Tops(), before + 1);
+  const std::span<const RowTop> tops = CheckedTops(target.Tops(), before + 1, target.cache());
   const Verification verification = Verify(logits, tops, draft, sampling, rng);
   round.accepted = verification.accepted;
   round.sample_seconds += watch.Restart();

@@ -136,11 +136,13 @@ class Pool {
 
 void CheckSampling(const SamplingOptions& o) {
   if (!(o.temperature >= 0.0F) || !std::isfinite(o.temperature)) {
-    Fail(ErrorKind::kUsage, "--temp {}: a temperature is 0 (greedy) or above", o.temperature);
+    Fail(ErrorKind::kUsage, "--temp {}: a temperature is 0 (greedy) or above; give another", o.temperature);
   }
-  if (o.top_k < 0) Fail(ErrorKind::kUsage, "--top-k {}: 0 (all) or above", o.top_k);
-  if (!(o.top_p > 0.0F && o.top_p <= 1.0F)) Fail(ErrorKind::kUsage, "--top-p {}: above 0, at most 1", o.top_p);
-  if (!(o.min_p >= 0.0F && o.min_p <= 1.0F)) Fail(ErrorKind::kUsage, "--min-p {}: between 0 and 1", o.min_p);
+  if (o.top_k < 0) Fail(ErrorKind::kUsage, "--top-k {}: it is 0 (all) or above; give another", o.top_k);
+  if (!(o.top_p > 0.0F && o.top_p <= 1.0F))
+    Fail(ErrorKind::kUsage, "--top-p {}: it is above 0 and at most 1; give another", o.top_p);
+  if (!(o.min_p >= 0.0F && o.min_p <= 1.0F))
+    Fail(ErrorKind::kUsage, "--min-p {}: it lies between 0 and 1; give another", o.min_p);
 }
 
 Distribution::Distribution(std::vector<Token> tokens, std::vector<float> weights)

@@ -8,20 +8,44 @@
 #include "decode/emitter.h"
 
 namespace assay {
+namespace {
+
+// Lets the drafter read the prompt; the last tokens one by one with a guess after each, as long as it is to be learned
+// what a guess takes. That is before the text's time counts: its first draft is made only where its cost can be borne.
+void PrepareDrafter(Drafter& drafter, std::span<const Token> prompt, const GenerateOptions& options,
+                    DraftLength& learned) {
+  const int trials = std::min(learned.WantedTrials(), static_cast<int>(prompt.size()));
+  size_t known = prompt.size() - static_cast<size_t>(std::max(trials - 1, 0));
+  Stopwatch watch;
+  drafter.Prepare(prompt.first(known));
+  learned.AddPrompt(static_cast<int>(known) - 1, watch.Restart());
+  Rng rng(options.seed);  // these guesses are for nothing, and must not change those of the text
+  for (int trial = 0; trial < trials; ++trial, ++known) {
+    drafter.Propose(prompt.first(known), 1, options.sampling, rng);
+    learned.AddTrial(watch.Restart());
+  }
+}
+
+}  // namespace
 
 Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<const Token> prompt,
                                  const GenerateOptions& options, const SpeculationOptions& speculation,
                                  const Tokenizer& tokenizer, const OnToken& on_token,
-                                 std::vector<SpeculationRound>& rounds) {
+                                 std::vector<SpeculationRound>& rounds, DraftLength& learned) {
   CheckGeneration(prompt, options, target.context() - target.position());
   if (speculation.draft_length < 1 || speculation.draft_length > kMaxDraftLength) {
-    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens", speculation.draft_length, kMaxDraftLength);
+    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens; give another", speculation.draft_length,
+         kMaxDraftLength);
   }
   Emitter emitter(options, tokenizer, on_token, target.context());
   Rng rng(options.seed);
-  DraftLength chooser(speculation.draft_length);
   std::vector<Token> text(prompt.begin(), prompt.end());
-  drafter.Prepare(prompt);
+  if (speculation.adaptive) {
+    PrepareDrafter(drafter, prompt, options, learned);
+    learned.BeginText();
+  } else {
+    drafter.Prepare(prompt);
+  }
   const std::span<const float> first = target.Forward(prompt, Logits::kLast);
   text.push_back(ChooseToken(target, first, options.sampling, rng));
   Stopwatch watch;
@@ -29,8 +53,8 @@ Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<co
   while (more) {
     const int before = target.position();
     // A round decodes the newest token and its guesses, and gives at most one token more than guesses.
-    const int wanted = speculation.adaptive ? chooser.Choose() : speculation.draft_length;
-    const int count = std::min({wanted, target.context() - before - 1, emitter.left() - 1});
+    const int most = std::min({speculation.draft_length, target.context() - before - 1, emitter.left() - 1});
+    const int count = speculation.adaptive ? learned.Choose(most) : most;
     SpeculationRound& round = rounds.emplace_back();
     round.other_seconds = watch.Restart();
     Draft draft;
@@ -39,7 +63,7 @@ Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<co
       round.draft_seconds = watch.Restart();
     }
     const Verification verification = VerifyRound(target, text.back(), draft, options.sampling, rng, watch, round);
-    chooser.Record(round.drafted, round.accepted, round.draft_seconds, round.TargetSeconds());
+    if (speculation.adaptive) learned.Add(count, round);
     for (int i = 0; i <= verification.accepted && more; ++i) {
       text.push_back(i < verification.accepted ? draft.tokens[static_cast<size_t>(i)] : verification.next);
       more = emitter.Emit(text.back(), before + 1 + i);
@@ -47,6 +71,14 @@ Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<co
     round.other_seconds += watch.Restart();
   }
   return emitter.Finish();
+}
+
+Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<const Token> prompt,
+                                 const GenerateOptions& options, const SpeculationOptions& speculation,
+                                 const Tokenizer& tokenizer, const OnToken& on_token,
+                                 std::vector<SpeculationRound>& rounds) {
+  DraftLength learned(kMaxDraftLength);
+  return GenerateSpeculatively(target, drafter, prompt, options, speculation, tokenizer, on_token, rounds, learned);
 }
 
 }  // namespace assay

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "decode/draft_length.h"
 #include "decode/drafter.h"
 #include "decode/generate.h"
 #include "decode/round.h"
@@ -21,8 +22,13 @@ inline int RollbackFor(const SpeculationOptions& options) { return options.draft
 
 // Generate() with the help of a drafter. Greedy: the very tokens that Generate() gives, since a batch's logits are the
 // same bits as those of its tokens one by one. With a temperature: the same distribution (decode/verify.h). `target`
-// needs RollbackFor(speculation). Rounds are appended to `rounds`; their parts sum to the decode_seconds. Throws as
-// Generate() does, and kUsage for a draft length out of range.
+// needs RollbackFor(speculation). Rounds are appended to `rounds`; their parts sum to the decode_seconds. `learned`
+// chooses the lengths of an adaptive text and learns from it; a caller that keeps it from text to text, of the same
+// pair, does not pay for learning again. Throws as Generate() does, and kUsage for a draft length out of range.
+Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<const Token> prompt,
+                                 const GenerateOptions& options, const SpeculationOptions& speculation,
+                                 const Tokenizer& tokenizer, const OnToken& on_token,
+                                 std::vector<SpeculationRound>& rounds, DraftLength& learned);
 Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<const Token> prompt,
                                  const GenerateOptions& options, const SpeculationOptions& speculation,
                                  const Tokenizer& tokenizer, const OnToken& on_token,

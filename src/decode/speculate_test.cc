@@ -86,6 +86,25 @@ TEST_F(SpeculateTest, GivesTheTokensOfTheTargetAlone) {
   }
 }
 
+TEST_F(SpeculateTest, AnAdaptiveLengthLearnsFromTextToText) {
+  const GenerateOptions options{.max_tokens = 40, .ignore_end = true};
+  const SpeculationOptions speculation{.draft_length = 8, .adaptive = true};
+  const auto drafter = MakeModelDrafter(draft_.engine, {});
+  DraftLength learned(8);
+  EXPECT_GT(learned.WantedTrials(), 0);
+  for (const size_t tokens : {1U, 2U, 100U}) {
+    std::vector<Token> prompt = Prompt("eval_prose.txt", 2000, 600);
+    prompt.resize(tokens);
+    Session session(target_.engine, {.context = 512, .rollback = RollbackFor(speculation)});
+    rounds_.clear();
+    const Generation text =
+        GenerateSpeculatively(session, *drafter, prompt, options, speculation, tokenizer(), {}, rounds_, learned);
+    EXPECT_EQ(text.tokens, Plain(prompt, options).tokens);
+    for (const SpeculationRound& round : rounds_) EXPECT_LE(round.drafted, 8);
+  }
+  EXPECT_EQ(learned.WantedTrials(), 0);
+}
+
 TEST_F(SpeculateTest, ATargetThatDraftsForItselfIsAlwaysRight) {
   const auto drafter = MakeModelDrafter(target_.engine, {});
   Speculative(*drafter, Prompt("eval_prose.txt", 500, 200), {.max_tokens = 61, .ignore_end = true},

@@ -32,7 +32,7 @@ struct AttentionSpace {
       : queries(area.Rows(tokens, a.heads * a.head_dim)),
         keys(area.Rows(tokens, a.kv_heads * a.head_dim)),
         values(area.Rows(tokens, a.kv_heads * a.head_dim)),
-        gates(area.Rows(tokens, a.output_gate ? a.heads * a.head_dim : 0)),
+        gates(area.Rows(tokens, a.gate.tensor != nullptr ? a.heads * a.head_dim : 0)),
         mixed(area.Rows(tokens, a.heads * a.head_dim)) {}
   float *queries, *keys, *values, *gates, *mixed;
 };
@@ -57,15 +57,22 @@ struct FfnSpace {
 
 struct MoeSpace {
   MoeSpace(Area& area, const MoeSpec& m, int width, int tokens)
-      : router(area.Rows(tokens, m.experts)), shared(area.Rows(tokens, m.shared ? width : 0)) {}
-  float *router, *shared;  // a shared expert's own activations follow
+      : router(area.Rows(tokens, m.experts)),
+        shared(area.Rows(tokens, m.shared ? width : 0)),
+        own_input(area.Rows(tokens, m.router_norm || m.input_norm ? width : 0)) {}
+  float *router, *shared, *own_input;  // a shared expert's own activations follow
+};
+
+struct LayerInputSpace {
+  LayerInputSpace(Area& area, const PerLayerInputSpec& inputs, int tokens) : gate(area.Rows(tokens, inputs.width)) {}
+  float* gate;
 };
 
 // Floats of the area that batches of `tokens` take.
 inline size_t AreaFloats(const ModelSpec& spec, int tokens) {
   size_t most = 0;
   for (const LayerSpec& layer : spec.layers) {
-    Area mixer, ffn;
+    Area mixer, ffn, input;
     if (layer.attention) AttentionSpace(mixer, *layer.attention, tokens);
     if (layer.delta_net) DeltaNetSpace(mixer, *layer.delta_net, tokens);
     if (layer.ffn) FfnSpace(ffn, *layer.ffn, tokens);
@@ -73,7 +80,8 @@ inline size_t AreaFloats(const ModelSpec& spec, int tokens) {
       MoeSpace(ffn, *layer.moe, spec.width, tokens);
       if (layer.moe->shared) FfnSpace(ffn, *layer.moe->shared, tokens);
     }
-    most = std::max({most, mixer.used(), ffn.used()});
+    if (layer.input) LayerInputSpace(input, *spec.per_layer_inputs, tokens);
+    most = std::max({most, mixer.used(), ffn.used(), input.used()});
   }
   return most;
 }

@@ -46,6 +46,7 @@ struct SessionOptions {
   CacheType cache = CacheType::kF16;
   int chunk = 512;   // the largest batch that one pass takes; longer inputs are cut into such chunks
   int rollback = 0;  // so many tokens (0 to 64) can be undone one by one, of recurrent states too
+  Arithmetic arithmetic = Arithmetic::kEveryday;
 };
 
 // Bytes that a session takes of its backend, without the logits, of which there are as many as are asked for.
@@ -79,6 +80,7 @@ class Session {
 
   int position() const;  // tokens held
   int context() const;
+  CacheType cache() const;
   std::span<const Token> tokens() const;
 
   // Back to the first `position` tokens, without decoding. Of a model with recurrent layers: to 0, or to any position

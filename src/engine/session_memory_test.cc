@@ -9,6 +9,7 @@ namespace {
 
 // The shape of a qwen35 of 9B: 24 delta nets and 8 attention layers.
 ModelSpec Shape9B() {
+  static const GgufTensor gate;
   ModelSpec spec;
   spec.vocab = 248320;
   spec.width = 4096;
@@ -20,7 +21,7 @@ ModelSpec Shape9B() {
       attention.heads = 16;
       attention.kv_heads = 4;
       attention.head_dim = 256;
-      attention.output_gate = true;
+      attention.gate = {&gate};
     } else {
       DeltaNetSpec& delta_net = layer.delta_net.emplace();
       delta_net.key_heads = 16;

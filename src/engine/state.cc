@@ -24,6 +24,7 @@ int CellsOf(const AttentionSpec& a, const SessionOptions& options) {
 LayerBytes BytesOf(const LayerSpec& layer, const SessionOptions& options) {
   LayerBytes bytes;
   if (const auto& a = layer.attention) {
+    if (a->shares_kv_of >= 0) return bytes;
     const size_t value_bytes = options.cache == CacheType::kF16 ? 2 : 4;
     bytes.keys =
         static_cast<size_t>(CellsOf(*a, options)) * static_cast<size_t>(a->kv_heads * a->head_dim) * value_bytes;
@@ -55,6 +56,7 @@ SequenceState::SequenceState(const ModelSpec& spec, Backend& backend, const Sess
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     const LayerBytes bytes = BytesOf(spec.layers[i], options);
     if (const auto& a = spec.layers[i].attention) {
+      if (a->shares_kv_of >= 0) continue;
       Cache& cache = caches_[i];
       cache.window = a->window;
       cache.cells = CellsOf(*a, options);
@@ -71,7 +73,8 @@ SequenceState::SequenceState(const ModelSpec& spec, Backend& backend, const Sess
 }
 
 KvLayer SequenceState::Kv(size_t layer) const {
-  const Cache& cache = caches_[layer];
+  const int shared = spec_.layers[layer].attention->shares_kv_of;
+  const Cache& cache = caches_[shared >= 0 ? static_cast<size_t>(shared) : layer];
   return {cache.keys.get(), cache.values.get(), options_.cache, cache.cells};
 }
 
@@ -111,7 +114,7 @@ void SequenceState::Settle() {
     const DeltaNetState& state = delta_nets_[i];
     if (!state.state) continue;
     const DeltaNetSpec& d = *spec_.layers[i].delta_net;
-    const DeltaNetParams params{d.key_heads, d.value_heads, d.head_dim, spec_.norm_eps};
+    const DeltaNetParams params{d.key_heads, d.value_heads, d.head_dim, spec_.norm_eps, d.neighbours_share};
     backend_.DeltaNetReplay(state.log->floats(), pending(), params, state.state->floats());
     MoveToCarried(i, state.conv_inputs->floats() + int64_t{pending()} * d.qkv_width());
   }

@@ -40,7 +40,7 @@ class SequenceState {
   int pending() const { return position_ - settled_; }
   // The log of a layer for the batch that Begin() announced.
   DeltaNetLog Log(size_t layer) const;
-  KvLayer Kv(size_t layer) const;
+  KvLayer Kv(size_t layer) const;  // that of another layer where it shares
   float* State(size_t layer) const { return delta_nets_[layer].state->floats(); }
   // The inputs of a layer's convolution for the batch that Begin() announced, [window - 1 + tokens][channels]: the
   // carried rows are there, the batch's own are to be written behind them. `scratch` has room for all.

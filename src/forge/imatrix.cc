@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kSums = ".in_sum2";
 constexpr std::string_view kCounts = ".counts";
+constexpr std::string_view kMakeOne = "make one of this model with llama.cpp's imatrix";
 
 std::span<const uint8_t> AsBytes(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
@@ -37,16 +38,22 @@ ImportanceMatrix ImportanceMatrix::Load(const std::filesystem::path& path) {
   } else {
     matrix.LoadLegacy(bytes);
   }
-  if (matrix.entries_.empty()) Fail(ErrorKind::kBadFile, "{}: not an importance matrix: no entries", path.string());
+  if (matrix.unmet_ == matrix.matrices_ && matrix.matrices_ > 0) {
+    Fail(ErrorKind::kBadFile, "{}: an importance matrix without information: no token was counted; {}", path.string(),
+         kMakeOne);
+  }
+  if (matrix.entries_.empty())
+    Fail(ErrorKind::kBadFile, "{}: not an importance matrix: no entries; {}", path.string(), kMakeOne);
   return matrix;
 }
 
 void ImportanceMatrix::Add(std::string name, std::vector<float> weights) {
   if (!std::all_of(weights.begin(), weights.end(), [](float w) { return std::isfinite(w) && w >= 0.0F; })) {
-    Fail(ErrorKind::kBadFile, "{}: the importance of '{}' is not finite and positive throughout", path_.string(), name);
+    Fail(ErrorKind::kBadFile, "{}: the importance of '{}' is not finite and positive throughout; {}", path_.string(),
+         name, kMakeOne);
   }
   const auto [entry, fresh] = entries_.try_emplace(std::move(name), std::move(weights));
-  if (!fresh) Fail(ErrorKind::kBadFile, "{}: '{}' is there twice", path_.string(), entry->first);
+  if (!fresh) Fail(ErrorKind::kBadFile, "{}: '{}' is there twice; {}", path_.string(), entry->first, kMakeOne);
 }
 
 // count, then per entry: name length, name, calls, values, that many floats (to be divided by the calls); then perhaps
@@ -56,7 +63,8 @@ void ImportanceMatrix::LoadLegacy(std::string_view bytes) {
   ByteCursor cursor(AsBytes(bytes), source);
   const auto length = [&](std::string_view what) {
     const auto value = cursor.Read<int32_t>(what);
-    if (value < 0) Fail(ErrorKind::kBadFile, "{}: not an importance matrix: {} is {}", source, what, value);
+    if (value < 0)
+      Fail(ErrorKind::kBadFile, "{}: not an importance matrix: {} is {}; {}", source, what, value, kMakeOne);
     return static_cast<uint64_t>(value);
   };
   const uint64_t count = length("the count of entries");
@@ -64,6 +72,8 @@ void ImportanceMatrix::LoadLegacy(std::string_view bytes) {
     const std::span<const uint8_t> text = cursor.Take(length("a name's length"), "a name");
     const uint64_t calls = length("a count of calls");
     const uint64_t values = length("a count of values");
+    ++matrices_;
+    if (calls == 0) ++unmet_;
     std::vector<float> weights = Unpack(cursor.Take(values * sizeof(float), "an entry's values"));
     if (calls > 0) {
       for (float& weight : weights) weight /= static_cast<float>(calls);
@@ -87,11 +97,14 @@ void ImportanceMatrix::LoadGguf(std::string_view bytes) {
     const GgufTensor* counts = file.FindTensor(name + std::string(kCounts));
     if (counts == nullptr || sums.format != Format::kF32 || counts->format != Format::kF32 ||
         sums.elements() % counts->elements() != 0) {
-      Fail(ErrorKind::kBadFile, "{}: the sums and counts of '{}' do not fit together", path_.string(), name);
+      Fail(ErrorKind::kBadFile, "{}: the sums and counts of '{}' do not fit together; {}", path_.string(), name,
+           kMakeOne);
     }
     std::vector<float> weights = Unpack(sums.data);
     const std::vector<float> divisors = Unpack(counts->data);
     const size_t columns = weights.size() / divisors.size();
+    matrices_ += divisors.size();
+    unmet_ += static_cast<size_t>(std::ranges::count_if(divisors, [](float d) { return !(d > 0.0F); }));
     for (size_t i = 0; i < weights.size(); ++i) {
       const float divisor = divisors[i / columns];
       weights[i] = divisor > 0.0F ? weights[i] / divisor : 1.0F;
@@ -103,13 +116,22 @@ void ImportanceMatrix::LoadGguf(std::string_view bytes) {
   chunks_ = static_cast<int32_t>(std::min<uint64_t>(file.FindUint("imatrix.chunk_count").value_or(0), INT32_MAX));
 }
 
+void ImportanceMatrix::RequireFor(const GgufFile& model) const {
+  for (const GgufTensor& tensor : model.tensors()) {
+    if (entries_.contains(tensor.name)) return;
+  }
+  Fail(ErrorKind::kBadFile,
+       "{}: none of its {} entries is named like a tensor of {}: it was made for another model; {}", path_.string(),
+       entries_.size(), model.path().string(), kMakeOne);
+}
+
 std::span<const float> ImportanceMatrix::Find(std::string_view tensor, const std::vector<uint64_t>& shape) const {
   const auto entry = entries_.find(tensor);
   if (entry == entries_.end()) return {};
   const uint64_t wanted = shape.front() * (shape.size() > 2 ? shape[2] : 1);
   if (entry->second.size() != wanted) {
-    Fail(ErrorKind::kBadFile, "{}: has {} values for '{}', which has {} columns: it was made for another model",
-         path_.string(), entry->second.size(), tensor, wanted);
+    Fail(ErrorKind::kBadFile, "{}: has {} values for '{}', which has {} columns: it was made for another model; {}",
+         path_.string(), entry->second.size(), tensor, wanted, kMakeOne);
   }
   return entry->second;
 }

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "gguf/gguf.h"
+
 namespace assay {
 
 // An importance matrix: for each tensor the mean square of the activations that each of its columns met, as
@@ -21,10 +23,16 @@ class ImportanceMatrix {
   // the matrix has none. Throws kBadFile when the count is another.
   std::span<const float> Find(std::string_view tensor, const std::vector<uint64_t>& shape) const;
 
+  // Throws kBadFile when no entry is for a tensor of the model.
+  void RequireFor(const GgufFile& model) const;
+
   const std::filesystem::path& path() const { return path_; }
   const std::string& dataset() const { return dataset_; }
   int32_t chunks() const { return chunks_; }
   size_t size() const { return entries_.size(); }
+  // Matrices (of a stack, each expert's), and those of them that no token met: their columns weigh the same.
+  size_t matrices() const { return matrices_; }
+  size_t unmet() const { return unmet_; }
 
  private:
   void LoadLegacy(std::string_view bytes);
@@ -34,6 +42,7 @@ class ImportanceMatrix {
   std::filesystem::path path_;
   std::string dataset_;
   int32_t chunks_ = 0;
+  size_t matrices_ = 0, unmet_ = 0;
   std::map<std::string, std::vector<float>, std::less<>> entries_;
 };
 

@@ -11,9 +11,10 @@ namespace assay {
 
 // What the mixture rules look at, besides the tensors' names and shapes.
 struct MixtureFacts {
+  std::string architecture = {};  // as the file names it; for the few exceptions that are made for one
   int block_count = 0;
-  int head_count = 0;  // of the first full-attention layer
-  int head_count_kv = 0;
+  int head_count = 0;     // of layer 0, as everything that llama.cpp decides by heads
+  int head_count_kv = 0;  // of layer 0; 0 where that is no attention
   int expert_count = 0;
   bool has_importance = false;  // an importance matrix is given
 };

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -26,24 +28,22 @@ constexpr uint64_t kBatchValues = 1 << 22;
 
 bool IsQuantised(Format format) { return TraitsOf(format).block_size > 1; }
 
-// Scalar metadata, or the first positive element of the array that some hybrid models have of it.
-int FirstPositive(const GgufFile& file, const std::string& key) {
+// Scalar metadata, or the first element of the array that models with unlike layers have of it; 0 if absent.
+int OfFirstLayer(const GgufFile& file, const std::string& key) {
   const GgufValue* value = file.Find(key);
   if (value == nullptr) return 0;
   if (value->type != GgufType::kArray) return static_cast<int>(std::min<uint64_t>(file.GetUint(key), INT32_MAX));
-  for (const int64_t element : file.FindInts(key)) {
-    if (element > 0) return static_cast<int>(std::min<int64_t>(element, INT32_MAX));
-  }
-  return 0;
+  const std::vector<int64_t> layers = file.FindInts(key);
+  return layers.empty() ? 0 : static_cast<int>(std::clamp<int64_t>(layers.front(), 0, INT32_MAX));
 }
 
 MixtureFacts FactsOf(const GgufFile& file, bool has_importance) {
-  const std::string& architecture = file.GetString("general.architecture");
   MixtureFacts facts;
-  facts.block_count = FirstPositive(file, architecture + ".block_count");
-  facts.head_count = FirstPositive(file, architecture + ".attention.head_count");
-  facts.head_count_kv = FirstPositive(file, architecture + ".attention.head_count_kv");
-  facts.expert_count = FirstPositive(file, architecture + ".expert_count");
+  facts.architecture = file.GetString("general.architecture");
+  facts.block_count = OfFirstLayer(file, facts.architecture + ".block_count");
+  facts.head_count = OfFirstLayer(file, facts.architecture + ".attention.head_count");
+  facts.head_count_kv = OfFirstLayer(file, facts.architecture + ".attention.head_count_kv");
+  facts.expert_count = OfFirstLayer(file, facts.architecture + ".expert_count");
   facts.has_importance = has_importance;
   return facts;
 }
@@ -67,7 +67,7 @@ void ApplyOverrides(const GgufFile& in, const std::vector<TypeOverride>& overrid
   }
   const auto unused = std::find(used.begin(), used.end(), false);
   if (unused != used.end()) {
-    Fail(ErrorKind::kUsage, "no tensor that is quantised is left for '{}': look at the names with assay inspect",
+    Fail(ErrorKind::kUsage, "no tensor that is quantised is left for '{}'; look at the names with assay inspect",
          overrides[static_cast<size_t>(unused - used.begin())].pattern);
   }
 }
@@ -97,17 +97,37 @@ GgufMetadata MetadataOf(const GgufFile& in, Rung rung, const std::optional<Impor
   return metadata;
 }
 
+// One line for all rows that do not divide into blocks: how many, what became of them, an example. Empty if none.
+std::string FallbackNote(const GgufFile& in, const std::vector<MixtureChoice>& choices) {
+  std::map<std::pair<Format, Format>, size_t> counts;
+  std::set<uint64_t> rows;
+  const GgufTensor* first = nullptr;
+  size_t total = 0, eligible = 0;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    eligible += choices[i].eligible ? 1 : 0;
+    if (!choices[i].fallback) continue;
+    ++total;
+    ++counts[{choices[i].wanted, choices[i].format}];
+    rows.insert(in.tensors()[i].row_length());
+    if (first == nullptr) first = &in.tensors()[i];
+  }
+  if (total == 0) return {};
+  std::vector<std::string> kinds;
+  for (const auto& [change, count] : counts) {
+    kinds.push_back(
+        fmt::format("{} {} instead of {}", count, TraitsOf(change.second).name, TraitsOf(change.first).name));
+  }
+  return fmt::format("{} of {} tensors fell back, since rows of {} do not divide into the blocks wanted: {} (first {})",
+                     total, eligible, fmt::join(rows, ", "), fmt::join(kinds, ", "), first->name);
+}
+
 void AddNotes(const GgufFile& in, const std::vector<MixtureChoice>& choices,
               const std::optional<ImportanceMatrix>& importance, std::vector<std::string>& notes) {
+  if (std::string note = FallbackNote(in, choices); !note.empty()) notes.push_back(std::move(note));
   size_t requantised = 0, unweighted = 0;
   for (size_t i = 0; i < choices.size(); ++i) {
     const GgufTensor& tensor = in.tensors()[i];
     const MixtureChoice& choice = choices[i];
-    if (choice.fallback) {
-      notes.push_back(fmt::format("{}: row of {} does not divide by {}: {} instead of {}", tensor.name,
-                                  tensor.row_length(), TraitsOf(choice.wanted).block_size, TraitsOf(choice.format).name,
-                                  TraitsOf(choice.wanted).name));
-    }
     if (choice.format == tensor.format) continue;
     if (IsQuantised(tensor.format)) ++requantised;
     if (importance && IsQuantised(choice.format) && importance->Find(tensor.name, tensor.shape).empty()) ++unweighted;
@@ -116,6 +136,10 @@ void AddNotes(const GgufFile& in, const std::vector<MixtureChoice>& choices,
     notes.push_back(fmt::format(
         "the source is quantised already ({} of the tensors written): its errors stay; an F16 or BF16 source is better",
         requantised));
+  }
+  if (importance && importance->unmet() > 0) {
+    notes.push_back(fmt::format("{} met no token for {} of its {} matrices: their columns weigh the same",
+                                importance->path().string(), importance->unmet(), importance->matrices()));
   }
   if (unweighted > 0) {
     notes.push_back(fmt::format("{} has nothing for {} of the quantised tensors: their columns weigh the same",
@@ -192,8 +216,10 @@ class TensorEncoder {
     std::vector<float> values(block);
     from_.decode(tensor_.data.data() + BytesOf(from_, index / block * block), values.data(),
                  static_cast<int64_t>(block));
-    Fail(ErrorKind::kBadFile, "{}: weight {} of tensor '{}' is {}, which {} cannot hold: the model is damaged",
-         file_.path().string(), index, tensor_.name, values[index % block], to_.name);
+    Fail(ErrorKind::kBadFile, "{}: weight {} of tensor '{}' is {}, which {} cannot hold; {}", file_.path().string(),
+         index, tensor_.name, values[index % block], to_.name,
+         std::isfinite(values[index % block]) ? "choose a type with a wider range"
+                                              : "the model is damaged, download or convert it again");
   }
 
   const GgufFile& file_;
@@ -213,19 +239,19 @@ void RequireFinite(const GgufFile& file, const GgufTensor& tensor) {
                   static_cast<int64_t>(values.size()));
     const auto bad = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
     if (bad == values.end()) continue;
-    Fail(ErrorKind::kBadFile, "{}: weight {} of tensor '{}' is {}: the model is damaged, convert or download it again",
-         file.path().string(), row * values.size() + static_cast<uint64_t>(bad - values.begin()), tensor.name, *bad);
+    Fail(ErrorKind::kBadFile, "{}: weight {} of tensor '{}' is {}: the model is damaged; {}", file.path().string(),
+         row * values.size() + static_cast<uint64_t>(bad - values.begin()), tensor.name, *bad, kGetAgain);
   }
 }
 
 void RefuseOverwritingInputs(const GgufFile& in, const std::filesystem::path& out, const std::string& imatrix) {
   std::error_code absent;
   if (!imatrix.empty() && std::filesystem::equivalent(imatrix, out, absent)) {
-    Fail(ErrorKind::kUsage, "{} is the importance matrix: name another output", out.string());
+    Fail(ErrorKind::kUsage, "{} is the importance matrix; name another output", out.string());
   }
   for (const std::filesystem::path& part : in.parts()) {
     if (std::filesystem::equivalent(part, out, absent)) {
-      Fail(ErrorKind::kUsage, "{} is the source itself: name another output", out.string());
+      Fail(ErrorKind::kUsage, "{} is the source itself; name another output", out.string());
     }
   }
 }
@@ -262,7 +288,10 @@ QuantizeResult QuantizeModel(const GgufFile& in, const std::filesystem::path& ou
                              const QuantizeOptions& options) {
   RefuseOverwritingInputs(in, out, options.imatrix);
   std::optional<ImportanceMatrix> importance;
-  if (!options.imatrix.empty()) importance = ImportanceMatrix::Load(options.imatrix);
+  if (!options.imatrix.empty()) {
+    importance = ImportanceMatrix::Load(options.imatrix);
+    importance->RequireFor(in);
+  }
   const std::vector<MixtureChoice> choices = Choose(in, rung, options);
   const GgufMetadata metadata = MetadataOf(in, rung, importance);
   std::vector<GgufTensorInfo> infos;

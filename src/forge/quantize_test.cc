@@ -126,14 +126,56 @@ TEST(Quantize, ADryRunTellsTheSizeAndWritesNothing) {
   EXPECT_EQ(dry.bytes_in, std::filesystem::file_size(Demo()));
 }
 
-TEST(Quantize, SaysWhichRowsFallBack) {
+TEST(Quantize, SaysInOneLineWhichRowsFellBackAndWhy) {
   const TemporaryDirectory directory;
-  WriteModel(directory / "in.gguf", {RandomMatrix("blk.0.ffn_gate.weight", {96, 4}, 1)});
+  WriteModel(directory / "in.gguf",
+             {RandomMatrix("output.weight", {96, 8}, 1), RandomMatrix("blk.0.ffn_gate.weight", {96, 4}, 1),
+              RandomMatrix("blk.0.ffn_up.weight", {96, 4}, 1), RandomMatrix("blk.0.ffn_down.weight", {40, 4}, 1),
+              RandomMatrix("blk.0.attn_q.weight", {256, 4}, 1)});
   const QuantizeResult result =
-      QuantizeModel(GgufFile::Open(directory / "in.gguf"), directory / "out.gguf", Rung::kQ4_K_M, {});
+      QuantizeModel(GgufFile::Open(directory / "in.gguf"), directory / "out.gguf", Rung::kQ4_K_S, {});
   EXPECT_THAT(result.notes,
-              ElementsAre("blk.0.ffn_gate.weight: row of 96 does not divide by 256: Q5_0 instead of Q4_K"));
-  EXPECT_EQ(GgufFile::Open(directory / "out.gguf").tensors()[0].format, Format::kQ5_0);
+              ElementsAre("4 of 5 tensors fell back, since rows of 40, 96 do not divide into the blocks wanted: "
+                          "1 F16 instead of Q4_K, 2 Q5_0 instead of Q4_K, 1 Q8_0 instead of Q6_K (first "
+                          "output.weight)"));
+  EXPECT_EQ(GgufFile::Open(directory / "out.gguf").tensors()[1].format, Format::kQ5_0);
+}
+
+// The formats of the tensors of a kind, layer by layer.
+std::vector<Format> FormatsOf(const GgufFile& file, std::string_view name) {
+  std::vector<Format> formats;
+  for (int layer = 0;; ++layer) {
+    bool any = false;
+    for (const GgufTensor& tensor : file.tensors()) {
+      const std::string prefix = "blk." + std::to_string(layer) + ".";
+      if (!tensor.name.starts_with(prefix)) continue;
+      any = true;
+      if (tensor.name.ends_with(name)) formats.push_back(tensor.format);
+    }
+    if (!any) return formats;
+  }
+}
+
+// docs/formats.md: which overrides give the mixtures of the study's time.
+TEST(Quantize, OverridesGiveTheMixturesOfTheStudysTime) {
+  const TemporaryDirectory directory;
+  const GgufFile in = GgufFile::Open(std::filesystem::path(ASSAY_SOURCE_DIR) / "models" / "tiny-qwen35.gguf");
+  const auto with = [&](Rung rung, std::vector<TypeOverride> overrides) {
+    QuantizeOptions options;
+    options.overrides = std::move(overrides);
+    QuantizeModel(in, directory / "out.gguf", rung, options);
+    const GgufFile out = GgufFile::Open(directory / "out.gguf");
+    return std::pair(FormatsOf(out, ".attn_qkv.weight"), FormatsOf(out, ".attn_v.weight"));
+  };
+  const auto expected = [](Format fused, Format first, Format second) {
+    return std::pair(std::vector(6, fused), std::vector{first, second});
+  };
+  EXPECT_EQ(
+      with(Rung::kQ4_K_M, {{"attn_qkv", Format::kQ5_K}, {"blk.3.attn_v", Format::kQ6_K}, {"attn_v", Format::kQ4_K}}),
+      expected(Format::kQ5_K, Format::kQ6_K, Format::kQ4_K));
+  EXPECT_EQ(with(Rung::kQ3_K_M, {{"attn_qkv", Format::kQ4_K}, {"attn_v", Format::kQ5_K}}),
+            expected(Format::kQ4_K, Format::kQ5_K, Format::kQ5_K));
+  EXPECT_EQ(with(Rung::kQ2_K, {{"attn_qkv", Format::kQ2_K}}), expected(Format::kQ2_K, Format::kQ4_K, Format::kQ4_K));
 }
 
 TEST(Quantize, TheFirstOverrideThatMatchesWins) {
@@ -262,6 +304,36 @@ TEST(Imatrix, RefusesWhatIsNoImportanceMatrix) {
   EXPECT_THAT(load(LegacyMatrix("t", 1, {1, -1})), HasSubstr("'t'"));
   EXPECT_THAT(load(LegacyMatrix("t", 1, {1, NAN})), HasSubstr("'t'"));
   EXPECT_THAT(load(std::string(4, '\xFF')), HasSubstr("not an importance matrix"));
+  EXPECT_THAT(load(LegacyMatrix("t", 0, {2, 4})), HasSubstr("no token was counted"));
+}
+
+// Weights that are all the same are no importance, and may not be told as such.
+TEST(Imatrix, SaysHowManyMatricesMetNoToken) {
+  const TemporaryDirectory directory;
+  const auto load = [&](const std::vector<float>& counts) {
+    GgufWriter writer(directory / "m.gguf", {},
+                      {{"e.in_sum2", {2, 2}, Format::kF32}, {"e.counts", {1, 2}, Format::kF32}});
+    writer.WriteData(AsBytes({6, 9, 6, 9}));
+    writer.WriteData(AsBytes(counts));
+    writer.Finish();
+    return ImportanceMatrix::Load(directory / "m.gguf");
+  };
+  const ImportanceMatrix half = load({3, 0});
+  EXPECT_EQ(half.matrices(), 2U);
+  EXPECT_EQ(half.unmet(), 1U);
+  EXPECT_THAT(MessageOf([&] { load({0, 0}); }), HasSubstr("no token was counted"));
+}
+
+TEST(Quantize, RefusesTheImportanceMatrixOfAnotherModel) {
+  const TemporaryDirectory directory;
+  WriteModel(directory / "in.gguf", {RandomMatrix("blk.0.ffn_up.weight", {256, 3}, 1)});
+  WriteBytes(directory / "m.dat", LegacyMatrix("layers.0.up", 1, std::vector<float>(256, 1.0F)));
+  QuantizeOptions options;
+  options.imatrix = directory / "m.dat";
+  EXPECT_THAT(MessageOf([&] {
+                QuantizeModel(GgufFile::Open(directory / "in.gguf"), directory / "out.gguf", Rung::kQ4_K_M, options);
+              }),
+              HasSubstr("made for another model"));
 }
 
 TEST(Quantize, EachExpertGetsItsOwnImportance) {

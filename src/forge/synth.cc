@@ -111,6 +111,7 @@ std::vector<GgufTensorInfo> Declare(const SynthPreset& preset, const std::vector
   mixture.reserve(tensors.size());
   for (const SynthTensor& tensor : tensors) mixture.push_back({tensor.name, tensor.shape, Format::kF32});
   MixtureFacts facts;
+  facts.architecture = preset.architecture;
   facts.block_count = preset.layers;
   facts.head_count = preset.heads;
   facts.head_count_kv = preset.kv_heads;

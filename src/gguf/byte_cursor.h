@@ -38,8 +38,8 @@ class ByteCursor {
 
   std::span<const uint8_t> Take(uint64_t count, std::string_view what) {
     if (count > remaining()) {
-      Fail(ErrorKind::kBadFile, "{}: truncated or damaged: {} at byte {} needs {} bytes, {} remain", source_, what,
-           position_, count, remaining());
+      Fail(ErrorKind::kBadFile, "{}: truncated or damaged: {} at byte {} needs {} bytes, {} remain; {}", source_, what,
+           position_, count, remaining(), kGetAgain);
     }
     const std::span<const uint8_t> taken = bytes_.subspan(position_, count);
     position_ += count;
@@ -49,8 +49,8 @@ class ByteCursor {
   // Refuses a count of elements that cannot fit in what remains, before anything is allocated for them.
   void CheckCount(uint64_t count, uint64_t least_bytes_each, std::string_view what) const {
     if (count > remaining() / least_bytes_each) {
-      Fail(ErrorKind::kBadFile, "{}: truncated or damaged: {} {} cannot fit in the {} bytes that remain at byte {}",
-           source_, count, what, remaining(), position_);
+      Fail(ErrorKind::kBadFile, "{}: truncated or damaged: {} {} cannot fit in the {} bytes that remain at byte {}; {}",
+           source_, count, what, remaining(), position_, kGetAgain);
     }
   }
 

@@ -57,10 +57,10 @@ uint64_t GgufTensor::elements() const {
   return std::accumulate(shape.begin(), shape.end(), uint64_t{1}, std::multiplies<>());
 }
 
-GgufFile GgufFile::Parse(std::span<const uint8_t> bytes, std::string_view name) {
+GgufFile GgufFile::Parse(std::span<const uint8_t> bytes, std::string_view name, TensorTypes types) {
   GgufFile file;
   file.path_ = name;
-  file.AddPart(ParseGgufPart(bytes, name), bytes.size());
+  file.AddPart(ParseGgufPart(bytes, name, types), bytes.size());
   file.IndexTensors();
   return file;
 }
@@ -84,7 +84,8 @@ void GgufFile::IndexTensors() {
   const auto twice = std::adjacent_find(tensor_index_.begin(), tensor_index_.end(),
                                         [](const auto& a, const auto& b) { return a.first == b.first; });
   if (twice != tensor_index_.end()) {
-    Fail(ErrorKind::kBadFile, "{}: tensor '{}' is there twice in its parts", path_.string(), twice->first);
+    Fail(ErrorKind::kBadFile, "{}: tensor '{}' is there twice in its parts; {}", path_.string(), twice->first,
+         kGetAgain);
   }
 }
 
@@ -100,11 +101,11 @@ const GgufValue* GgufFile::Find(std::string_view key) const {
 }
 
 void GgufFile::FailType(std::string_view key, std::string_view wanted) const {
-  Fail(ErrorKind::kBadFile, "{}: metadata key '{}' is not {}", path_.string(), key, wanted);
+  Fail(ErrorKind::kBadFile, "{}: metadata key '{}' is not {}; {}", path_.string(), key, wanted, kGetAgain);
 }
 
 void GgufFile::FailAbsent(std::string_view key) const {
-  Fail(ErrorKind::kBadFile, "{}: metadata key '{}' is missing", path_.string(), key);
+  Fail(ErrorKind::kBadFile, "{}: metadata key '{}' is missing; {}", path_.string(), key, kGetAgain);
 }
 
 std::optional<uint64_t> GgufFile::FindUint(std::string_view key) const {

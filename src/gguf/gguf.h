@@ -77,14 +77,18 @@ struct GgufTensor {
   uint64_t rows() const { return elements() / row_length(); }
 };
 
+// Which types a file's tensors may have: those that Assay computes with, or all that ggml has (to look at them).
+enum class TensorTypes { kComputable, kStored };
+
 // A GGUF model (v2 or v3), possibly of several files (-00001-of-0000N.gguf: name the first). Everything is checked
 // against the files' sizes before it is used: names, counts, dimensions, offsets, overlaps of sums. Throws kBadFile or
 // kUnsupported with one line that names the file, what was found, and where.
 class GgufFile {
  public:
-  static GgufFile Open(const std::filesystem::path& path);
+  static GgufFile Open(const std::filesystem::path& path, TensorTypes types = TensorTypes::kComputable);
   // Parses one file's bytes, which must outlive the result (tests and fuzzers). `name` is for messages.
-  static GgufFile Parse(std::span<const uint8_t> bytes, std::string_view name);
+  static GgufFile Parse(std::span<const uint8_t> bytes, std::string_view name,
+                        TensorTypes types = TensorTypes::kComputable);
 
   const std::filesystem::path& path() const { return path_; }
   const std::vector<std::filesystem::path>& parts() const { return parts_; }  // path() first; empty for Parse()
@@ -116,7 +120,7 @@ class GgufFile {
 
  private:
   GgufFile() = default;
-  GgufPart MapPart(const std::filesystem::path& path);
+  GgufPart MapPart(const std::filesystem::path& path, TensorTypes types);
   void AddPart(GgufPart part, uint64_t bytes);
   void IndexTensors();
   const GgufArray* FindArray(std::string_view key, std::string_view wanted) const;  // null if absent

@@ -171,6 +171,14 @@ TEST(GgufSplit, OpensAllPartsFromTheFirst) {
   EXPECT_EQ(file.file_bytes(), 3 * Part(0, 3, 3, "a").size());
 }
 
+TEST(GgufSplit, AModelIsCalledWithoutTheNumberOfItsPart) {
+  EXPECT_EQ(ModelStem("/models/m-00001-of-00002.gguf"), "m");
+  EXPECT_EQ(ModelStem("m.gguf"), "m");
+  for (const char* whole : {"best-of-3", "12-of-3", "-12-of-3", "m-1-of-", "of-3", ""}) {
+    EXPECT_EQ(ModelStem(std::string(whole) + ".gguf"), whole[0] != '\0' ? whole : ".gguf");
+  }
+}
+
 TEST(GgufSplit, SaysWhatIsWrongWithTheParts) {
   const TemporaryDirectory directory;
   const auto open = [&](std::string_view name) { return MessageOf([&] { GgufFile::Open(directory / name); }); };

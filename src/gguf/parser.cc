@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "gguf/byte_cursor.h"
+#include "gguf/foreign.h"
 
 namespace assay {
 namespace {
@@ -27,7 +28,8 @@ constexpr uint64_t kMostAlignment = 1 << 20;
 
 class PartParser {
  public:
-  PartParser(std::span<const uint8_t> bytes, std::string_view source) : bytes_(bytes), cursor_(bytes, source) {}
+  PartParser(std::span<const uint8_t> bytes, std::string_view source, TensorTypes types)
+      : bytes_(bytes), cursor_(bytes, source), types_(types) {}
 
   GgufPart Parse() {
     const auto [tensor_count, entry_count] = ParseHeader();
@@ -41,7 +43,8 @@ class PartParser {
  private:
   template <typename... Args>
   [[noreturn]] void Bad(fmt::format_string<Args...> format, Args&&... args) const {
-    Fail(ErrorKind::kBadFile, "{}: {}", cursor_.source(), fmt::format(format, std::forward<Args>(args)...));
+    Fail(ErrorKind::kBadFile, "{}: {}; {}", cursor_.source(), fmt::format(format, std::forward<Args>(args)...),
+         kGetAgain);
   }
 
   std::pair<uint64_t, uint64_t> ParseHeader();
@@ -52,6 +55,7 @@ class PartParser {
   void CheckBools(const std::string& key, std::span<const uint8_t> values) const;
   void ParseTensors(uint64_t count);
   GgufTensor ParseTensor();
+  const FormatTraits& ParseFormat(const std::string& tensor);
   void CheckShape(const GgufTensor& tensor, const FormatTraits& traits) const;
   void AttachData();
   template <typename T, typename Name>
@@ -59,6 +63,7 @@ class PartParser {
 
   std::span<const uint8_t> bytes_;
   ByteCursor cursor_;
+  TensorTypes types_;
   GgufPart part_;
   std::vector<uint64_t> offsets_;  // of the tensors, from the start of the data
 };
@@ -66,7 +71,9 @@ class PartParser {
 std::pair<uint64_t, uint64_t> PartParser::ParseHeader() {
   if (bytes_.empty()) Bad("not a GGUF file: it is empty");
   const auto magic = cursor_.Read<uint32_t>("the magic number");
-  if (magic != kMagic) Bad("not a GGUF file: it starts with bytes {:08x}, not with \"GGUF\"", __builtin_bswap32(magic));
+  if (magic != kMagic) {
+    Fail(ErrorKind::kBadFile, "{}: not a GGUF file: {}", cursor_.source(), DescribeForeign(bytes_));
+  }
   part_.version = cursor_.Read<uint32_t>("the version");
   if (part_.version != 0 && (part_.version & 0xFFFF) == 0) {
     Fail(ErrorKind::kUnsupported, "{}: a big-endian GGUF file; convert the model again as little-endian",
@@ -202,20 +209,28 @@ GgufTensor PartParser::ParseTensor() {
     Bad("tensor '{}' has {} dimensions; 1 to {} are possible", tensor.name, dimensions, kMaxDimensions);
   }
   for (uint32_t d = 0; d < dimensions; ++d) tensor.shape.push_back(cursor_.Read<uint64_t>(tensor.name));
-  const auto type = cursor_.Read<uint32_t>(tensor.name);
-  const FormatTraits* traits = FindFormat(type);
-  if (traits == nullptr) {
-    std::string known;
-    for (const FormatTraits& row : Formats()) {
-      known += fmt::format("{}{} ({})", known.empty() ? "" : ", ", row.name, static_cast<uint32_t>(row.format));
-    }
-    Fail(ErrorKind::kUnsupported, "{}: tensor '{}' has the unknown type {}; known are {}", cursor_.source(),
-         tensor.name, type, known);
-  }
-  tensor.format = traits->format;
-  CheckShape(tensor, *traits);
+  const FormatTraits& traits = ParseFormat(tensor.name);
+  tensor.format = traits.format;
+  CheckShape(tensor, traits);
   offsets_.push_back(cursor_.Read<uint64_t>(tensor.name));
   return tensor;
+}
+
+const FormatTraits& PartParser::ParseFormat(const std::string& tensor) {
+  const auto type = cursor_.Read<uint32_t>(tensor);
+  const FormatTraits* traits = FindStoredType(type);
+  if (traits != nullptr && (traits->decode != nullptr || types_ == TensorTypes::kStored)) return *traits;
+  std::string known;
+  for (const FormatTraits& row : Formats()) {
+    known += fmt::format("{}{} ({})", known.empty() ? "" : ", ", row.name, static_cast<uint32_t>(row.format));
+  }
+  if (traits == nullptr) {
+    Fail(ErrorKind::kUnsupported, "{}: tensor '{}' has the unknown type {}; known are {}", cursor_.source(), tensor,
+         type, known);
+  }
+  Fail(ErrorKind::kUnsupported,
+       "{}: tensor '{}' is {} ({}), which Assay cannot compute with: take a file with types among {}", cursor_.source(),
+       tensor, traits->name, type, known);
 }
 
 void PartParser::CheckShape(const GgufTensor& tensor, const FormatTraits& traits) const {
@@ -295,17 +310,17 @@ uint64_t GgufAlignment(const GgufMetadata& metadata, std::string_view source) {
   if (entry == metadata.end()) return kGgufDefaultAlignment;
   const auto* alignment = std::get_if<uint64_t>(&entry->second.value);
   if (alignment == nullptr || entry->second.type != GgufType::kUint32) {
-    Fail(ErrorKind::kBadFile, "{}: {} is not a 32-bit unsigned integer", source, kGgufAlignmentKey);
+    Fail(ErrorKind::kBadFile, "{}: {} is not a 32-bit unsigned integer; {}", source, kGgufAlignmentKey, kGetAgain);
   }
   if (*alignment < kLeastAlignment || *alignment > kMostAlignment || (*alignment & (*alignment - 1)) != 0) {
-    Fail(ErrorKind::kBadFile, "{}: {} is {}, which is not a power of two from {} to {}", source, kGgufAlignmentKey,
-         *alignment, kLeastAlignment, kMostAlignment);
+    Fail(ErrorKind::kBadFile, "{}: {} is {}, which is not a power of two from {} to {}; {}", source, kGgufAlignmentKey,
+         *alignment, kLeastAlignment, kMostAlignment, kGetAgain);
   }
   return *alignment;
 }
 
-GgufPart ParseGgufPart(std::span<const uint8_t> bytes, std::string_view source) {
-  return PartParser(bytes, source).Parse();
+GgufPart ParseGgufPart(std::span<const uint8_t> bytes, std::string_view source, TensorTypes types) {
+  return PartParser(bytes, source, types).Parse();
 }
 
 }  // namespace assay

@@ -21,7 +21,8 @@ struct GgufPart {
 };
 
 // Parses the bytes of one GGUF file; the tensors' data points into them. `source` names them in messages.
-GgufPart ParseGgufPart(std::span<const uint8_t> bytes, std::string_view source);
+GgufPart ParseGgufPart(std::span<const uint8_t> bytes, std::string_view source,
+                       TensorTypes types = TensorTypes::kComputable);
 
 // The alignment that the metadata declares, or the default. Throws kBadFile for one that is no power of two in range.
 uint64_t GgufAlignment(const GgufMetadata& metadata, std::string_view source);

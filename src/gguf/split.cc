@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "gguf/foreign.h"
 #include "gguf/gguf.h"
 #include "gguf/parser.h"
 
@@ -39,7 +40,7 @@ std::string SharedPrefix(const std::filesystem::path& path, const GgufPart& firs
   }
   if (!named) {
     Fail(ErrorKind::kBadFile,
-         "{}: the first of {} parts of a model, but its name does not end in {}, so that the others cannot be found: "
+         "{}: the first of {} parts of a model, but its name does not end in {}, so that the others cannot be found; "
          "give all parts their names back",
          name, count, suffix);
   }
@@ -63,7 +64,7 @@ std::string ModelStem(const std::filesystem::path& path) {
   if (rest.size() == stem.size() || !rest.ends_with(kOf)) return stem;
   rest.remove_suffix(kOf.size());
   const size_t number = PartNumber(rest);
-  if (number == 0 || rest[rest.size() - number - 1] != '-' || rest.size() == number + 1) return stem;
+  if (number == 0 || rest.size() <= number + 1 || rest[rest.size() - number - 1] != '-') return stem;
   return std::string(rest.substr(0, rest.size() - number - 1));
 }
 
@@ -71,16 +72,17 @@ void GgufFile::Forget(const GgufTensor& tensor) const {
   for (const MappedFile& map : maps_) map.Forget(tensor.data);
 }
 
-GgufPart GgufFile::MapPart(const std::filesystem::path& path) {
+GgufPart GgufFile::MapPart(const std::filesystem::path& path, TensorTypes types) {
   parts_.push_back(path);
   maps_.emplace_back(path);
-  return ParseGgufPart(maps_.back().bytes(), path.string());
+  return ParseGgufPart(maps_.back().bytes(), path.string(), types);
 }
 
-GgufFile GgufFile::Open(const std::filesystem::path& path) {
+GgufFile GgufFile::Open(const std::filesystem::path& path, TensorTypes types) {
+  RequireFilePath(path);
   GgufFile file;
   file.path_ = path;
-  GgufPart first = file.MapPart(path);
+  GgufPart first = file.MapPart(path, types);
   const uint64_t count = Unsigned(first, kSplitCount, 1);
   const uint64_t declared_tensors = Unsigned(first, kSplitTensorsCount, 0);
   const std::string prefix = count > 1 ? SharedPrefix(path, first, count) : std::string();
@@ -88,19 +90,20 @@ GgufFile GgufFile::Open(const std::filesystem::path& path) {
   for (uint64_t number = 2; number <= count; ++number) {
     const std::filesystem::path part_path = prefix + PartSuffix(number, count);
     if (!std::filesystem::exists(part_path)) {
-      Fail(ErrorKind::kBadFile, "{}: part {} of {} is missing: {} is not there", path.string(), number, count,
-           part_path.string());
+      Fail(ErrorKind::kBadFile, "{}: part {} of {} is missing: {} is not there; get all parts", path.string(), number,
+           count, part_path.string());
     }
-    GgufPart part = file.MapPart(part_path);
+    GgufPart part = file.MapPart(part_path, types);
     if (Unsigned(part, kSplitNo, 0) != number - 1 || Unsigned(part, kSplitCount, 0) != count) {
-      Fail(ErrorKind::kBadFile, "{}: does not say that it is part {} of {}: it belongs to another model",
+      Fail(ErrorKind::kBadFile,
+           "{}: does not say that it is part {} of {}: it belongs to another model; get all parts from one place",
            part_path.string(), number, count);
     }
     file.AddPart(std::move(part), file.maps_.back().bytes().size());
   }
   if (count > 1 && file.tensors_.size() != declared_tensors) {
-    Fail(ErrorKind::kBadFile, "{}: its {} parts have {} tensors together, but {} says {}", path.string(), count,
-         file.tensors_.size(), kSplitTensorsCount, declared_tensors);
+    Fail(ErrorKind::kBadFile, "{}: its {} parts have {} tensors together, but {} says {}; {}", path.string(), count,
+         file.tensors_.size(), kSplitTensorsCount, declared_tensors, kGetAgain);
   }
   file.IndexTensors();
   return file;

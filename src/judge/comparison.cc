@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -58,13 +59,14 @@ std::string PerplexityClause(const Compared& compared) {
   }
 }
 
-std::string SpeedClause(const Compared& compared) {
+// `b` names B: "B", "it".
+std::string SpeedClause(const Compared& compared, std::string_view b) {
   switch (compared.standing) {
     case Standing::kTooFew:
       return TooFewClause(compared);
     case Standing::kBetter:
     case Standing::kWorse:
-      return fmt::format("in {} B is {} ({})", compared.name,
+      return fmt::format("in {} {} is {} ({})", compared.name, b,
                          compared.standing == Standing::kBetter ? "faster" : "slower", RatioRange(compared.estimate));
     case Standing::kBelowFloor:
       return fmt::format("in {} the difference ({}) is smaller than what this machine tells, {:.1f} %", compared.name,
@@ -80,15 +82,13 @@ std::string SizeClause(double size_pct) {
   return fmt::format("B's file is {:.2f} % {}", std::abs(size_pct), size_pct > 0.0 ? "larger" : "smaller");
 }
 
-Standing StandingOf(const Compared& compared, bool told) {
-  if (!compared.estimate.enough()) return Standing::kTooFew;
-  if (!told) return Standing::kNotToldApart;
-  const double effect = std::abs(compared.estimate.mean());
-  if (effect <= std::log1p(compared.floor)) return Standing::kBelowFloor;
-  return (compared.estimate.mean() > 0.0) == compared.more_is_better ? Standing::kBetter : Standing::kWorse;
-}
-
 }  // namespace
+
+void RequireSameArithmetic(const RunRecord& a, const RunRecord& b) {
+  if (ArithmeticOf(a) == ArithmeticOf(b)) return;
+  Fail(ErrorKind::kInternal, "a {} run of {} in {} arithmetic was paired with one of {} in {} arithmetic", a.kind,
+       a.model.file, ArithmeticOf(a), b.model.file, ArithmeticOf(b));
+}
 
 Estimate PerplexityDifference(std::span<const float> a_window_nll, std::span<const float> b_window_nll) {
   if (a_window_nll.size() != b_window_nll.size()) {
@@ -144,28 +144,41 @@ const char* StandingName(Standing standing) {
   return "";
 }
 
+Standing StandingOf(const Compared& compared, bool told) {
+  if (!compared.estimate.enough()) return Standing::kTooFew;
+  if (!told) return Standing::kNotToldApart;
+  const double effect = std::abs(compared.estimate.mean());
+  if (effect <= std::log1p(compared.floor)) return Standing::kBelowFloor;
+  return (compared.estimate.mean() > 0.0) == compared.more_is_better ? Standing::kBetter : Standing::kWorse;
+}
+
+double StrictestLevel(size_t family) { return 1.0 - (1.0 - kLevel) / static_cast<double>(std::max<size_t>(family, 1)); }
+
 void JudgeTogether(std::span<Compared> family) {
   std::vector<double> p_values;
   for (const Compared& compared : family) p_values.push_back(compared.estimate.p_value());
   const std::vector<bool> told = Holm(p_values);
-  for (size_t i = 0; i < family.size(); ++i) family[i].standing = StandingOf(family[i], told[i]);
+  for (size_t i = 0; i < family.size(); ++i) {
+    family[i].standing = StandingOf(family[i], told[i]);
+    family[i].level = StrictestLevel(family.size());
+  }
 }
 
 std::string WhatWouldTell(const Compared& compared) {
-  return MoreText(compared.estimate.MoreUnits(compared.estimate.neutral()), compared.estimate.unit());
+  return MoreText(compared.estimate.MoreUnits(compared.estimate.neutral(), compared.level), compared.estimate.unit());
 }
 
 std::string ComparisonSentence(std::span<const Compared> family, double size_pct) {
   std::string sentence;
   for (const Compared& compared : family) {
-    sentence += compared.more_is_better ? SpeedClause(compared) : PerplexityClause(compared);
+    sentence += compared.more_is_better ? SpeedClause(compared, "B") : PerplexityClause(compared);
     sentence += "; ";
   }
   return sentence + SizeClause(size_pct) + ".";
 }
 
 std::string SpeedSentence(std::string_view b, std::string_view a, const Compared& compared) {
-  return fmt::format("{} against {}: {}.", b, a, SpeedClause(compared));
+  return fmt::format("{} against {}: {}.", b, a, SpeedClause(compared, "it"));
 }
 
 }  // namespace assay

@@ -34,6 +34,16 @@ TEST(ComparisonTest, SpeedsArePairedByRoundAndSession) {
   EXPECT_EQ(SpeedRatio(b, a).units(), 3);
 }
 
+TEST(ComparisonTest, RunsOfDifferentArithmeticAreNoPair) {
+  RunRecord fine, everyday, old;
+  fine.settings = {{std::string(kArithmeticSetting), "fine"}};
+  everyday.settings = {{std::string(kArithmeticSetting), std::string(kEverydayArithmetic)}};
+  EXPECT_NO_THROW(RequireSameArithmetic(fine, fine));
+  EXPECT_NO_THROW(RequireSameArithmetic(everyday, old));
+  EXPECT_THROW(RequireSameArithmetic(fine, everyday), Error);
+  EXPECT_THROW(RequireSameArithmetic(old, fine), Error);
+}
+
 TEST(ComparisonTest, OtherWindowsAreNoPair) {
   const std::vector<float> four(4, 1.0F);
   const std::vector<float> five(5, 1.0F);
@@ -72,6 +82,18 @@ TEST(ComparisonTest, ADifferenceBelowTheFloorIsNotSpoken) {
   JudgeTogether(family);
   EXPECT_EQ(family[0].standing, Standing::kBelowFloor);
   EXPECT_THAT(ComparisonSentence(family, 0.0), HasSubstr("smaller than what this machine tells, 5.0 %"));
+}
+
+// What is judged beside more asks for more to be told.
+TEST(ComparisonTest, WhatWouldTellCountsAllThatIsJudgedTogether) {
+  const auto rounds = [](size_t others) {
+    std::vector<Compared> family(others + 1, Speed({0.98, 1.02, 0.97, 1.01, 0.99}, {1.0, 1.0, 1.0, 1.0, 1.0}));
+    JudgeTogether(family);
+    return std::stoi(WhatWouldTell(family[0]));
+  };
+  EXPECT_GT(rounds(0), 0);
+  EXPECT_GT(rounds(2), rounds(0));
+  EXPECT_GT(rounds(50), rounds(2));
 }
 
 TEST(ComparisonTest, TheFloorIsTheFartherEndOfThePlacebosInterval) {

@@ -141,10 +141,11 @@ Interval Estimate::interval(double level) const {
   return {Scaled(mean_ - half), Scaled(mean_ + half)};
 }
 
-double Estimate::p_value() const {
+double Estimate::p_value(double value) const {
   if (!enough()) return 1.0;
-  if (error_ == 0.0) return mean_ == 0.0 ? 1.0 : 0.0;
-  return StudentTail(mean_ / error_, degrees_);
+  const double away = distance(value);
+  if (error_ == 0.0) return away == 0.0 ? 1.0 : 0.0;
+  return StudentTail(away / error_, degrees_);
 }
 
 std::string Estimate::method() const {
@@ -157,14 +158,14 @@ std::string Estimate::method() const {
 
 std::optional<int> Estimate::MoreUnits(double neutral, double level) const {
   if (units_ < 2) return std::max(0, kFewestUnits - units_);
-  const double distance = std::abs(mean_ - Unscaled(neutral));
-  if (error_ == 0.0) return distance > 0.0 ? std::optional(std::max(0, kFewestUnits - units_)) : std::nullopt;
+  const double away = std::abs(distance(neutral));
+  if (error_ == 0.0) return away > 0.0 ? std::optional(std::max(0, kFewestUnits - units_)) : std::nullopt;
   const double scatter = error_ * std::sqrt(static_cast<double>(units_));  // of a unit
   const auto found_by = [&](int units) {
     const double degrees = std::max(1.0, units / inflation_ - 1.0);
     // The one-sided quantile of the power is the two-sided one of 2 power - 1.
     const double quantiles = StudentQuantile(level, degrees) + StudentQuantile(2.0 * kPower - 1.0, degrees);
-    return distance > quantiles * scatter / std::sqrt(static_cast<double>(units));
+    return away > quantiles * scatter / std::sqrt(static_cast<double>(units));
   };
   const Interval now = interval(level);
   if (enough() && (neutral < now.low || neutral > now.high)) return 0;

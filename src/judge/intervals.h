@@ -51,8 +51,13 @@ class Estimate {
   double scaled_error() const;
   // Two-sided. The ends are the scale's limits (0 or minus infinity, infinity) when there are too few units.
   Interval interval(double level = kLevel) const;
-  // Two-sided, of the hypothesis that there is no difference: a mean of 0. 1 when there are too few units.
-  double p_value() const;
+  // Two-sided, of the hypothesis that the true value is this one (on the scale); without it, that there is no
+  // difference. 1 when there are too few units.
+  double p_value(double value) const;
+  double p_value() const { return p_value(neutral()); }
+  // How far the mean lies above a value of the scale, before the scale is applied: of ratios the logarithm of how many
+  // times as large it is.
+  double distance(double value) const { return mean_ - Unscaled(value); }
   std::string method() const;  // "Student, 31 degrees of freedom, logarithms"
 
   // How many units more would be needed for the value to differ from `neutral` (on the scale) in an interval of `level`

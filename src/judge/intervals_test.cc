@@ -8,8 +8,10 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <functional>
 #include <limits>
 
+#include "base/rng.h"
 #include "judge/statistics.h"
 #include "judge/testing/worlds.h"
 
@@ -67,6 +69,19 @@ TEST(EstimateTest, RatiosAndPercentsAreOfLogarithms) {
   EXPECT_NEAR(ratio.value(), 2.0, 1e-12);
   const Estimate percent = Of({std::log(1.1), std::log(1.1), std::log(1.1), std::log(1.1)}, Scale::kPercent);
   EXPECT_NEAR(percent.value(), 10.0, 1e-9);
+}
+
+TEST(EstimateTest, AValueAtTheEndOfTheIntervalHasItsProbability) {
+  for (const Scale scale : {Scale::kPlain, Scale::kRatio, Scale::kPercent}) {
+    const Estimate estimate = Of({0.1, 0.2, 0.15, 0.3, 0.12}, scale);
+    for (const double level : {0.95, 0.999}) {
+      EXPECT_NEAR(estimate.p_value(estimate.interval(level).low), 1.0 - level, 1e-9);
+      EXPECT_NEAR(estimate.p_value(estimate.interval(level).high), 1.0 - level, 1e-9);
+      EXPECT_GT(estimate.distance(estimate.interval(level).low), 0.0);
+    }
+    EXPECT_EQ(estimate.p_value(), estimate.p_value(estimate.neutral()));
+    EXPECT_NEAR(estimate.p_value(estimate.value()), 1.0, 1e-9);
+  }
 }
 
 TEST(EstimateTest, NeighboursThatAreAlikeWidenAnInterval) {

@@ -44,6 +44,15 @@ std::vector<NoiseFloor> NoiseFloors(std::span<const RunRecord> runs) {
   return floors;
 }
 
+GuardResult FiniteOf(std::span<const RunRecord> runs) {
+  for (const RunRecord& run : runs) {
+    for (const GuardResult& guard : run.guards) {
+      if (guard.name == "finite" && guard.tripped) return guard;
+    }
+  }
+  return CheckFinite(std::nullopt);
+}
+
 std::vector<GuardResult> CheckSpeeds(std::span<const RunRecord> runs) {
   std::vector<MachineBias> machine;
   std::vector<NamedEstimate> rates;
@@ -73,7 +82,9 @@ std::vector<SpeedPair> SpeedPairs(std::span<const RunRecord> runs) {
   for (const RunRecord& run : runs) {
     if (IsPlacebo(run)) continue;
     const RunRecord& base = BaseOf(runs, run.test);
-    if (&base != &run) pairs.push_back({&run, &base});
+    if (&base == &run) continue;
+    RequireSameArithmetic(run, base);
+    pairs.push_back({&run, &base});
   }
   return pairs;
 }

@@ -26,6 +26,9 @@ const RunRecord& BaseOf(std::span<const RunRecord> runs, std::string_view test);
 // One for each placebo among the runs.
 std::vector<NoiseFloor> NoiseFloors(std::span<const RunRecord> runs);
 
+// The runs' own guards "finite" as one: the first that tripped.
+GuardResult FiniteOf(std::span<const RunRecord> runs);
+
 // units, steady, memory, spread and, where there is a placebo, placebo.
 std::vector<GuardResult> CheckSpeeds(std::span<const RunRecord> runs);
 

@@ -38,7 +38,7 @@ class Family {
     return standing == Standing::kBetter || standing == Standing::kWorse;
   }
   // The level at which even the hardest of them would be rejected.
-  double strictest_level() const { return 1.0 - (1.0 - kLevel) / static_cast<double>(all_.size()); }
+  double strictest_level() const { return StrictestLevel(all_.size()); }
 
  private:
   void Add(const std::string& k, Estimate estimate, double floor) {

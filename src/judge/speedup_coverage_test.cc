@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "base/rng.h"
+#include "judge/intervals.h"
 #include "judge/speedup.h"
 #include "judge/statistics.h"
 #include "judge/testing/worlds.h"

@@ -91,22 +91,6 @@ PairedDifference PairDifference(std::span<const double> a, std::span<const doubl
 
 PairedDifference PairDifference(std::span<const float> a, std::span<const float> b) { return PairDifferenceOf(a, b); }
 
-Interval BootstrapInterval(std::span<const double> values,
-                           const std::function<double(std::span<const double>)>& statistic, double level, int resamples,
-                           Rng& rng) {
-  RequireAtLeast(values.size(), 2, "a bootstrap");
-  RequireAtLeast(static_cast<size_t>(std::max(resamples, 0)), 1, "a bootstrap's resampling");
-  std::vector<double> drawn(values.size());
-  std::vector<double> statistics(static_cast<size_t>(resamples));
-  for (double& result : statistics) {
-    for (double& value : drawn) value = values[rng.Below(values.size())];
-    result = statistic(drawn);
-  }
-  std::sort(statistics.begin(), statistics.end());
-  const double tail = (1.0 - level) / 2.0;
-  return {.low = SortedQuantile(statistics, tail), .high = SortedQuantile(statistics, 1.0 - tail)};
-}
-
 void RunningMoments::Add(double value) {
   ++count_;
   const double from_old = value - mean_;

@@ -1,11 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
-
-#include "base/rng.h"
-#include "judge/intervals.h"
 
 namespace assay {
 
@@ -40,12 +36,6 @@ struct PairedDifference {
 };
 PairedDifference PairDifference(std::span<const double> a, std::span<const double> b);
 PairedDifference PairDifference(std::span<const float> a, std::span<const float> b);
-
-// The percentile bootstrap (Efron 1979; Efron and Tibshirani 1993, chapter 13): `statistic` of `resamples` samples
-// drawn with replacement, and the (1 - level)/2 quantiles at both ends. Too narrow for a handful of values.
-Interval BootstrapInterval(std::span<const double> values,
-                           const std::function<double(std::span<const double>)>& statistic, double level, int resamples,
-                           Rng& rng);
 
 // Mean and variance of a stream in one pass (Welford 1962), without the cancellation of sums of squares.
 class RunningMoments {

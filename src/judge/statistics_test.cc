@@ -76,29 +76,6 @@ TEST(StatisticsTest, RunningMomentsSurviveALargeOffset) {
   EXPECT_DOUBLE_EQ(moments.standard_error(), moments.sd() / 2.0);
 }
 
-TEST(StatisticsTest, BootstrapOfAMeanCoversItsNormalInterval) {
-  Rng rng(7);
-  std::vector<double> values(400);
-  for (double& value : values) value = 10.0 + rng.Normal();
-  const Interval interval = BootstrapInterval(values, Mean, 0.95, 4000, rng);
-  const double mean = Mean(values);
-  const double half_width = 1.96 * StandardError(values);
-  // The ends are quantiles of 4000 draws: their own standard error is about 4% of the half width.
-  EXPECT_NEAR(interval.low, mean - half_width, 0.16 * half_width);
-  EXPECT_NEAR(interval.high, mean + half_width, 0.16 * half_width);
-}
-
-TEST(StatisticsTest, BootstrapRepeatsWithItsSeed) {
-  const std::vector<double> values = {1, 2, 3, 5, 8, 13};
-  Rng first(3);
-  Rng second(3);
-  const Interval a = BootstrapInterval(values, Median, 0.9, 200, first);
-  const Interval b = BootstrapInterval(values, Median, 0.9, 200, second);
-  EXPECT_EQ(a.low, b.low);
-  EXPECT_EQ(a.high, b.high);
-  EXPECT_LT(a.low, a.high);
-}
-
 TEST(StatisticsTest, FiguresThatDoNotExistAreErrors) {
   const std::vector<double> none;
   const std::vector<double> one = {1};
@@ -107,8 +84,6 @@ TEST(StatisticsTest, FiguresThatDoNotExistAreErrors) {
   EXPECT_THROW(SampleSd(one), Error);
   EXPECT_THROW(StandardError(one), Error);
   EXPECT_THROW(Summarize(none), Error);
-  Rng rng(1);
-  EXPECT_THROW(BootstrapInterval(one, Mean, 0.95, 100, rng), Error);
 }
 
 }  // namespace

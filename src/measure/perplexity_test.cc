@@ -11,9 +11,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/rng.h"
-#include "model/model_spec.h"
 
 namespace assay {
 namespace {
@@ -82,11 +79,16 @@ std::vector<Token> Counting(int count, int vocab) {
   return tokens;
 }
 
+ThreadPool& TestPool() {
+  static ThreadPool pool(2);
+  return pool;
+}
+
 // One model alone, with or without a base.
 PerplexityResult Score(LogitSource& model, LogitSource* base, std::vector<std::vector<Token>> windows,
                        const PerplexityOptions& options) {
-  LogitSource* const models[] = {&model};
-  return ScoreWindows(models, base, Windows(std::move(windows)), options).front();
+  const ScoredModel models[] = {{&model}};
+  return ScoreWindows(models, {base}, Windows(std::move(windows)), options, TestPool()).front();
 }
 
 TEST(PerplexityTest, ScoresTheSecondHalfOfEachWindowFromAnEmptyState) {
@@ -164,9 +166,9 @@ TEST(PerplexityTest, ManyModelsAreScoredAsEachAloneAndTheBaseRunsOnce) {
   SuccessorModel weak(8, 1.0F);
   SuccessorModel strong(8, 3.0F);
   SuccessorModel base(8, 2.0F);
-  LogitSource* const models[] = {&weak, &strong};
+  const ScoredModel models[] = {{&weak}, {&strong}};
   const std::vector<Token> window = Counting(16, 8);
-  const auto together = ScoreWindows(models, &base, Windows({window, window}), {.context = 16});
+  const auto together = ScoreWindows(models, {&base}, Windows({window, window}), {.context = 16}, TestPool());
   EXPECT_EQ(base.resets, 2);
   SuccessorModel alone(8, 3.0F);
   SuccessorModel alone_base(8, 2.0F);
@@ -200,8 +202,8 @@ TEST(PerplexityTest, LogitsThatAreNotFiniteEndThatModelAloneAndABasesEndTheRun) 
     bad.broken_position = 6;
     bad.broken_value = value;
     const std::vector<Token> window = Counting(8, 8);
-    LogitSource* const models[] = {&bad, &good};
-    const auto results = ScoreWindows(models, nullptr, Windows({window, window}), {.context = 8});
+    const ScoredModel models[] = {{&bad}, {&good}};
+    const auto results = ScoreWindows(models, {}, Windows({window, window}), {.context = 8}, TestPool());
     EXPECT_THAT(results[0].failure, HasSubstr("the model gives logits that are not finite in window 0 at position 6"));
     EXPECT_EQ(results[1].failure, "");
     EXPECT_EQ(results[1].windows, 2);
@@ -215,135 +217,40 @@ TEST(PerplexityTest, LogitsThatAreNotFiniteEndThatModelAloneAndABasesEndTheRun) 
   }
 }
 
-// A token for each run of letters and digits, one for each run of white space, its id a hash of the run; with a merge
-// across "\nz" when that is in the vocabulary.
-class RunTokenizer : public Tokenizer {
- public:
-  explicit RunTokenizer(VocabData vocab) : Tokenizer(std::move(vocab)) {}
-
-  std::vector<Token> Encode(std::string_view text, bool /*parse_special*/) const override {
-    ++calls;
-    std::vector<Token> tokens;
-    for (size_t begin = 0; begin < text.size();) {
-      size_t end = begin + 1;
-      while (end < text.size() && IsSpace(text[end]) == IsSpace(text[begin])) ++end;
-      uint32_t hash = 17;
-      for (size_t i = begin; i < end; ++i) hash = hash * 31 + static_cast<unsigned char>(text[i]);
-      tokens.push_back(static_cast<Token>(hash >> 1));
-      begin = end;
-    }
-    return tokens;
-  }
-  std::string TokenBytes(Token token, bool /*special*/) const override {
-    return vocab_.tokens[static_cast<size_t>(token)];
-  }
-  std::string Decode(std::span<const Token> /*tokens*/, bool /*special*/) const override { return {}; }
-
-  mutable int calls = 0;
-
- private:
-  static bool IsSpace(char c) { return c == ' ' || c == '\n'; }
-};
-
-VocabData SmallVocab() {
-  VocabData vocab;
-  vocab.model = "gpt2";
-  vocab.tokens = {"a", "b", "\n", "<bos>"};
-  vocab.bos = 3;
-  return vocab;
+TEST(PerplexityTest, TheEnginesPartIsEverydayArithmeticAgainstFine) {
+  SuccessorModel model(8, 2.0F), everyday(8, 1.9F), base(8, 2.5F), everyday_base(8, -1.0F);
+  const std::vector<Token> window = Counting(16, 8);
+  const ScoredModel models[] = {{&model, &everyday}};
+  const PerplexityResult both =
+      ScoreWindows(models, {&base, &everyday_base}, Windows({window, window}), {.context = 16}, TestPool()).front();
+  const auto expect_same = [](const Divergences& a, const Divergences& b) {
+    EXPECT_EQ(a.window_kld, b.window_kld);
+    EXPECT_EQ(a.window_top1, b.window_top1);
+    EXPECT_EQ(a.kld_median, b.kld_median);
+    EXPECT_EQ(a.kld_p99, b.kld_p99);
+    EXPECT_EQ(a.kld_max, b.kld_max);
+  };
+  // What it has in common with a model against a base.
+  SuccessorModel fine(8, 2.0F), coarse(8, 1.9F), fine_base(8, 2.5F), coarse_base(8, -1.0F);
+  expect_same(both.engine.value(), *Score(coarse, &fine, {window, window}, {.context = 16}).base);
+  expect_same(both.base->engine.value(), *Score(coarse_base, &fine_base, {window, window}, {.context = 16}).base);
+  // The rest does not know of it.
+  const PerplexityResult alone = Score(fine, &fine_base, {window, window}, {.context = 16});
+  EXPECT_EQ(both.window_nll, alone.window_nll);
+  EXPECT_EQ(both.base->window_nll, alone.base->window_nll);
+  expect_same(*both.base, *alone.base);
+  EXPECT_FALSE(alone.engine.has_value());
+  EXPECT_FALSE(alone.base->engine.has_value());
 }
 
-std::string RandomText(size_t bytes) {
-  constexpr std::string_view kAlphabet = "abcz019.  \n\n";
-  Rng rng(11);
-  std::string text;
-  while (text.size() < bytes) text += kAlphabet[rng.Below(kAlphabet.size())];
-  return text;
-}
-
-std::vector<Token> ReadAll(WindowReader& reader, size_t limit) {
-  std::vector<Token> all;
-  for (std::vector<Token> window; all.size() < limit && reader.Next(window);) {
-    all.insert(all.end(), window.begin(), window.end());
-  }
-  return all;
-}
-
-TEST(WindowReaderTest, TokensOfThePiecesAreThoseOfTheWholeText) {
-  const RunTokenizer tokenizer(SmallVocab());
-  const std::string text = RandomText(400'000);
-  std::vector<Token> whole = tokenizer.Encode(text, false);
-  tokenizer.calls = 0;
-  WindowReader reader(tokenizer, text, 100);
-  const std::vector<Token> read = ReadAll(reader, whole.size());
-  EXPECT_GT(tokenizer.calls, 4);
-  EXPECT_EQ(reader.tokens_read(), static_cast<int64_t>(whole.size()));
-  EXPECT_NEAR(reader.progress(), 1.0, 0.01);
-  whole.resize(whole.size() / 100 * 100);
-  EXPECT_EQ(read, whole);
-}
-
-TEST(WindowReaderTest, TokensOfThePiecesAreThoseOfTheWholeTextWithARealTokenizer) {
-  const std::string models = std::string(ASSAY_SOURCE_DIR) + "/models/";
-  const std::unique_ptr<Tokenizer> tokenizer = BuildTokenizer(GgufFile::Open(models + "tiny-qwen35-draft.gguf"));
-  for (const std::string name : {"eval_prose.txt", "eval_code.txt"}) {
-    const std::string text = ReadFile(models + name);
-    const std::vector<Token> whole = tokenizer->Encode(text, false);
-    WindowReader reader(*tokenizer, text, 64);
-    const std::vector<Token> read = ReadAll(reader, whole.size());
-    EXPECT_EQ(reader.tokens_read(), static_cast<int64_t>(whole.size())) << name;
-    EXPECT_TRUE(std::equal(read.begin(), read.end(), whole.begin())) << name;
-  }
-}
-
-TEST(WindowReaderTest, ReadsNoMoreThanTheWindowsNeed) {
-  const RunTokenizer tokenizer(SmallVocab());
-  const std::string text = RandomText(400'000);
-  WindowReader reader(tokenizer, text, 100);
-  ReadAll(reader, 200);
-  EXPECT_EQ(tokenizer.calls, 1);
-  EXPECT_LT(reader.progress(), 0.01);
-}
-
-TEST(WindowReaderTest, ATokenizerThatJoinsLinesGetsTheWholeText) {
-  VocabData vocab = SmallVocab();
-  vocab.tokens.emplace_back("\nz");
-  const RunTokenizer joining(vocab);
-  VocabData prefixed = SmallVocab();
-  prefixed.model = "llama";
-  const RunTokenizer sentence_piece(prefixed);
-  const std::string text = RandomText(200'000);
-  for (const RunTokenizer* tokenizer : {&joining, &sentence_piece}) {
-    WindowReader reader(*tokenizer, text, 100);
-    ReadAll(reader, 100);
-    EXPECT_EQ(tokenizer->calls, 1);
-    EXPECT_GT(reader.tokens_read(), 60'000);
-  }
-}
-
-TEST(WindowReaderTest, BosBeginsTheTextAndReplacesTheFirstTokenOfEachWindow) {
-  VocabData vocab = SmallVocab();
-  vocab.add_bos = true;
-  const RunTokenizer tokenizer(vocab);
-  const std::string text = "a b c d e f g h";  // 15 tokens
-  const std::vector<Token> plain = tokenizer.Encode(text, false);
-  WindowReader reader(tokenizer, text, 8);
-  std::vector<Token> window;
-  ASSERT_TRUE(reader.Next(window));
-  EXPECT_EQ(window.front(), 3);
-  EXPECT_EQ(window[1], plain[0]);
-  ASSERT_TRUE(reader.Next(window));
-  EXPECT_EQ(window.front(), 3);
-  EXPECT_EQ(window[1], plain[8]);
-  EXPECT_FALSE(reader.Next(window));
-}
-
-TEST(WindowReaderTest, ATextShorterThanAWindowGivesNoneAndSaysHowManyTokens) {
-  const RunTokenizer tokenizer(SmallVocab());
-  WindowReader reader(tokenizer, "a b c", 8);
-  std::vector<Token> window;
-  EXPECT_FALSE(reader.Next(window));
-  EXPECT_EQ(reader.tokens_read(), 5);
+TEST(PerplexityTest, EverydayLogitsThatAreNotFiniteEndTheModel) {
+  SuccessorModel model(8, 2.0F), everyday(8, 2.0F);
+  everyday.broken_position = 6;
+  everyday.broken_value = std::numeric_limits<float>::quiet_NaN();
+  const ScoredModel models[] = {{&model, &everyday}};
+  const PerplexityResult result =
+      ScoreWindows(models, {}, Windows({Counting(8, 8)}), {.context = 8}, TestPool()).front();
+  EXPECT_THAT(result.failure, HasSubstr("in window 0 at position 6 in everyday arithmetic"));
 }
 
 }  // namespace

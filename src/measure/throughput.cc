@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/rng.h"
-#include "base/thread_pool.h"
+#include "decode/checked_tops.h"
 #include "measure/environment.h"
 
 namespace assay {
@@ -49,6 +49,7 @@ struct Cell {
   size_t test;
   bool placebo = false;
   std::vector<Sample> samples = {};
+  std::string failure = {};
 };
 
 // Every cell once in each round; the probe before, between and after.
@@ -63,7 +64,7 @@ void MeasureRounds(std::span<Engine* const> engines, std::span<const ThroughputT
   };
   const auto vocab = [&](const Cell& cell) { return engines[cell.model]->model().spec.vocab; };
   for (const Cell& cell : cells) WarmUp(session(cell), vocab(cell), tests[cell.test], options.seed);
-  FixedWork work(options.threads > 0 ? options.threads : HardwareThreads());
+  FixedWork work(engines.front()->backend().pool());
 
   const int count = static_cast<int>(cells.size());
   for (int round = 0; round < options.repetitions; ++round) {
@@ -79,19 +80,18 @@ void MeasureRounds(std::span<Engine* const> engines, std::span<const ThroughputT
       sample.round = round;
       sample.order = place;
       cell.samples.push_back(sample);
+      if (cell.failure.empty()) cell.failure = FailureOf(session(cell), *engines[cell.model], tests[cell.test]);
     }
   }
   probe.SampleRead();
 }
 
-uint64_t Elements(const GgufTensor* tensor) { return tensor != nullptr ? tensor->elements() : 0; }
-
-uint64_t FfnParameters(const FfnSpec& ffn) { return Elements(ffn.gate) + Elements(ffn.up) + Elements(ffn.down); }
+uint64_t FfnParameters(const FfnSpec& ffn) { return ffn.gate.Elements() + ffn.up.Elements() + ffn.down.Elements(); }
 
 uint64_t MoeParameters(const MoeSpec& moe) {
-  const uint64_t all_experts = Elements(moe.gate) + Elements(moe.up) + Elements(moe.down);
+  const uint64_t all_experts = moe.gate.Elements() + moe.up.Elements() + moe.down.Elements();
   uint64_t count =
-      Elements(moe.router) + all_experts / static_cast<uint64_t>(moe.experts) * static_cast<uint64_t>(moe.used);
+      moe.router.Elements() + all_experts / static_cast<uint64_t>(moe.experts) * static_cast<uint64_t>(moe.used);
   if (moe.shared) count += FfnParameters(*moe.shared);
   return count;
 }
@@ -119,6 +119,12 @@ Sample MeasureOnce(Session& session, int vocab, const ThroughputTest& test, uint
   sample.conditions.work_seconds = work_seconds;
   sample.tokens = test.tokens;
   return sample;
+}
+
+std::string FailureOf(Session& session, const Engine& engine, const ThroughputTest& test) {
+  if (session.Tops().back().finite) return "";
+  return fmt::format("{}: logits that are not finite at the end of {}; {}", engine.model().file.path().string(),
+                     test.name(), NonFiniteAdvice(session.cache()));
 }
 
 void WarmUp(Session& session, int vocab, const ThroughputTest& test, uint64_t seed) {
@@ -183,6 +189,7 @@ ThroughputReport MeasureThroughput(std::span<Engine* const> engines, std::span<c
                                                  options.cache, report.probe));
     report.results.back().model = cell.model;
     report.results.back().placebo = cell.placebo;
+    report.results.back().failure = std::move(cell.failure);
   }
   return report;
 }
@@ -191,13 +198,15 @@ uint64_t PromptParameters(const ModelSpec& spec) {
   uint64_t count = 0;
   for (const LayerSpec& layer : spec.layers) {
     if (const auto& a = layer.attention)
-      count += Elements(a->q) + Elements(a->k) + Elements(a->v) + Elements(a->output);
+      count += a->q.Elements() + a->gate.Elements() + a->k.Elements() + a->v.Elements() + a->output.Elements();
     if (const auto& d = layer.delta_net) {
-      count += Elements(d->qkv) + Elements(d->gate) + Elements(d->alpha) + Elements(d->beta) + Elements(d->output);
+      count += d->qkv.Elements() + d->gate.Elements() + d->alpha.Elements() + d->beta.Elements() + d->output.Elements();
     }
     if (layer.ffn) count += FfnParameters(*layer.ffn);
     if (layer.moe) count += MoeParameters(*layer.moe);
+    if (layer.input) count += layer.input->gate.Elements() + layer.input->projection.Elements();
   }
+  if (spec.per_layer_inputs) count += spec.per_layer_inputs->projection.Elements();
   return count;
 }
 

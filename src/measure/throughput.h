@@ -44,6 +44,7 @@ struct ThroughputResult {
   ThroughputTest test;
   std::vector<Sample> samples;  // in the order taken
   Summary tok_per_s;
+  std::string failure;  // which logits were not finite; the rates then say nothing
 
   // TG alone. Weights that a token reads (Engine::bytes_per_token) and the mean of the keys and values that it reads;
   // both count towards read_bytes_per_s, at the median rate.
@@ -67,7 +68,10 @@ ThroughputReport MeasureThroughput(std::span<Engine* const> engines, std::span<c
 // The steps of it. One repetition on a session that has room for depth + tokens; the session is emptied first. `work`
 // is timed right before.
 Sample MeasureOnce(Session& session, int vocab, const ThroughputTest& test, uint64_t seed, FixedWork& work);
-// The same without time: touches every weight and buffer.
+// What is wrong with the last logits of a test that was just taken; empty: nothing. A value that is not finite inside a
+// text spreads through the states and the attention of all that follows.
+std::string FailureOf(Session& session, const Engine& engine, const ThroughputTest& test);
+// MeasureOnce() without time: touches every weight and buffer.
 void WarmUp(Session& session, int vocab, const ThroughputTest& test, uint64_t seed);
 // The figures that follow from the samples.
 ThroughputResult SummarizeThroughput(const Engine& engine, const ThroughputTest& test, std::vector<Sample> samples,

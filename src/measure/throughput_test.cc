@@ -47,26 +47,26 @@ TEST(PromptParametersTest, CountsWhatATokenIsMultipliedWith) {
   spec.output = &large;
   LayerSpec dense;
   dense.attention = AttentionSpec{};
-  dense.attention->q = &large;
-  dense.attention->k = &small;
-  dense.attention->v = &small;
-  dense.attention->output = &large;
+  dense.attention->q = {&large};
+  dense.attention->k = {&small};
+  dense.attention->v = {&small};
+  dense.attention->output = {&large};
   dense.ffn = FfnSpec{};
-  dense.ffn->gate = dense.ffn->up = dense.ffn->down = &small;
+  dense.ffn->gate = dense.ffn->up = dense.ffn->down = {&small};
   spec.layers.push_back(dense);
   EXPECT_EQ(PromptParameters(spec), 2 * 128U + 2 * 32 + 3 * 32);
 
   LayerSpec sparse;
   sparse.delta_net = DeltaNetSpec{};
-  sparse.delta_net->qkv = &large;
-  sparse.delta_net->output = &small;
+  sparse.delta_net->qkv = {&large};
+  sparse.delta_net->output = {&small};
   sparse.moe = MoeSpec{};
   sparse.moe->experts = 8;
   sparse.moe->used = 2;
-  sparse.moe->router = &small;
-  sparse.moe->gate = sparse.moe->up = sparse.moe->down = &experts;
+  sparse.moe->router = {&small};
+  sparse.moe->gate = sparse.moe->up = sparse.moe->down = {&experts};
   sparse.moe->shared = FfnSpec{};
-  sparse.moe->shared->up = &small;
+  sparse.moe->shared->up = {&small};
   spec.layers = {sparse};
   EXPECT_EQ(PromptParameters(spec), 128U + 32 + 32 + 3 * 256 / 4 + 32);
 }

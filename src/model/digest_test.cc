@@ -73,7 +73,8 @@ TEST_F(DigestTest, TheMixIsByBytesLargestFirst) {
 TEST_F(DigestTest, TheFileTypeIsBelievedOnlyWhenTheWeightsAreOfIt) {
   const Piece f16{"blk.0.w", {256, 8}, Format::kF16}, q4{"blk.0.w", {256, 8}, Format::kQ4_K};
   EXPECT_EQ(QuantName(Make({q4}, 15)), "Q4_K_M");
-  EXPECT_EQ(QuantName(Make({q4}, 14)), "Q4_K") << "Q4_K_S, which is no rung";
+  EXPECT_EQ(QuantName(Make({q4}, 14)), "Q4_K_S");
+  EXPECT_EQ(QuantName(Make({q4}, 22)), "Q4_K") << "IQ3_XS, which is no rung";
   EXPECT_EQ(QuantName(Make({f16}, 7)), "F16") << "says Q8_0";
   EXPECT_EQ(QuantName(Make({f16}, 1)), "F16");
   EXPECT_EQ(QuantName(Make({q4, {"token_embd.weight", {256, 90}, Format::kQ6_K}}, 15)), "Q4_K_M")

@@ -2,14 +2,18 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cstring>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/half.h"
 #include "base/rng.h"
 #include "quant/bytes.h"
 #include "quant/formats.h"
+#include "quant/q_layouts.h"
 
 // Decoders against blocks whose bytes and values were worked out by hand, and against a second decoder that takes one
 // value at a time out of the bits.
@@ -95,6 +99,37 @@ TEST(DecodeByHand, IQ4_NL) {
   bytes[2] = 0x70;
   bytes[3] = 0xF8;
   ExpectValues(Format::kIQ4_NL, bytes, 1.0F, {{0, -127.0F}, {16, -10.0F}, {17, 113.0F}});
+}
+
+TEST(DecodeByHand, IQ4_XS) {
+  std::vector<uint8_t> bytes = Block(Format::kIQ4_XS, {});
+  Store(kHalf, bytes.data());
+  bytes[2] = 0xAA;  // top bits: 2 of groups 0 to 3, so that their scales are 0 plus the low ones
+  bytes[3] = 0xEA;  // and of 4 to 6; 3 of group 7
+  bytes[4] = 0x21;  // low bits: group 0: 1, group 1: 2
+  bytes[7] = 0xF0;  // group 7: 15 + 3 * 16 - 32 = 31
+  Fill(bytes, 8, 8 + 16, 0x88);
+  Fill(bytes, 24, 24 + 16, 0x87);
+  Fill(bytes, 120, 136, 0xF0);
+  bytes[8] = 0x0F;  // value 0: level 113; value 16: level -127
+  std::map<size_t, float> others = {{0, 56.5F}, {16, -63.5F}};
+  for (size_t i = 1; i < 32; ++i) others.insert({i, 0.5F});
+  for (size_t i = 32; i < 48; ++i) others[i] = -10.0F;
+  for (size_t i = 48; i < 64; ++i) others[i] = 1.0F;
+  for (size_t i = 224; i < 240; ++i) others[i] = 0.5F * 31 * -127;
+  for (size_t i = 240; i < 256; ++i) others[i] = 0.5F * 31 * 113;
+  ExpectValues(Format::kIQ4_XS, bytes, 0.0F, others);
+}
+
+TEST(DecodeByHand, MXFP4) {
+  std::vector<uint8_t> bytes = Block(Format::kMXFP4, {{0, 127}, {1, 0x97}, {2, 0xF2}, {16, 0x81}});
+  // The scale is 1: levels 6 and -0.5, 1 and -6, 0.5 and -0.
+  ExpectValues(Format::kMXFP4, bytes, 0.0F, {{0, 6.0F}, {16, -0.5F}, {1, 1.0F}, {17, -6.0F}, {15, 0.5F}});
+  bytes[0] = 130;
+  ExpectValues(Format::kMXFP4, bytes, 0.0F, {{0, 48.0F}, {16, -4.0F}, {1, 8.0F}, {17, -48.0F}, {15, 4.0F}});
+  bytes[0] = 0;  // subnormal: 2^-127
+  ExpectValues(Format::kMXFP4, bytes, 0.0F,
+               {{0, 6 * 0x1p-127F}, {16, -0x1p-128F}, {1, 0x1p-127F}, {17, -6 * 0x1p-127F}, {15, 0x1p-128F}});
 }
 
 TEST(DecodeByHand, Q2_K) {
@@ -235,6 +270,13 @@ float SlowQ6K(const uint8_t* b, size_t i) {
   return Symmetric(LoadHalf(b + 208), static_cast<int8_t>(b[192 + i / 16]), static_cast<int>(low + 16 * high) - 32);
 }
 
+float SlowIQ4XS(const uint8_t* b, size_t i) {
+  const size_t group = i / 32;
+  const unsigned scale = Bits(b, 4, group * 4, 4) + 16 * Bits(b, 2, group * 2, 2);
+  const unsigned code = Bits(b, 8 + group * 16 + i % 16, i % 32 < 16 ? 0 : 4, 4);
+  return Symmetric(LoadHalf(b), static_cast<int>(scale) - 32, kIq4NlLevels[code]);
+}
+
 struct SlowDecoder {
   Format format;
   float (*value)(const uint8_t* block, size_t i);
@@ -242,11 +284,9 @@ struct SlowDecoder {
 };
 
 TEST(DecodeBits, KQuantsOfRandomBytesAgreeWithTheLayoutsReadBitByBit) {
-  const std::vector<SlowDecoder> decoders = {{Format::kQ2_K, SlowQ2K, {80, 82}},
-                                             {Format::kQ3_K, SlowQ3K, {108}},
-                                             {Format::kQ4_K, SlowQ4K, {0, 2}},
-                                             {Format::kQ5_K, SlowQ5K, {0, 2}},
-                                             {Format::kQ6_K, SlowQ6K, {208}}};
+  const std::vector<SlowDecoder> decoders = {{Format::kQ2_K, SlowQ2K, {80, 82}}, {Format::kQ3_K, SlowQ3K, {108}},
+                                             {Format::kQ4_K, SlowQ4K, {0, 2}},   {Format::kQ5_K, SlowQ5K, {0, 2}},
+                                             {Format::kQ6_K, SlowQ6K, {208}},    {Format::kIQ4_XS, SlowIQ4XS, {0}}};
   Rng rng(11);
   for (const SlowDecoder& decoder : decoders) {
     const auto size = static_cast<size_t>(TraitsOf(decoder.format).block_bytes);
@@ -261,6 +301,42 @@ TEST(DecodeBits, KQuantsOfRandomBytesAgreeWithTheLayoutsReadBitByBit) {
       }
     }
   }
+}
+
+// tests/data/decoded_blocks.json: random blocks as the Python package gguf decodes them.
+std::vector<uint8_t> FromHex(const std::string& hex) {
+  std::vector<uint8_t> bytes;
+  for (size_t i = 0; i < hex.size(); i += 2) {
+    bytes.push_back(static_cast<uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  }
+  return bytes;
+}
+
+TEST(DecodeOracle, EveryFormatDecodesAsThePythonPackageDoes) {
+  const auto cases = nlohmann::json::parse(ReadFile(std::string(ASSAY_SOURCE_DIR) + "/tests/data/decoded_blocks.json"));
+  for (const FormatTraits& traits : Formats()) {
+    if (traits.block_size == 1) continue;
+    ASSERT_TRUE(cases.contains(traits.name)) << traits.name;
+    const nlohmann::json& blocks = cases[std::string(traits.name)];
+    const std::vector<float> x = Decode(traits.format, FromHex(blocks["bytes"]));
+    std::vector<float> expected(x.size());
+    const std::vector<uint8_t> bits = FromHex(blocks["floats"]);
+    ASSERT_EQ(bits.size(), expected.size() * sizeof(float));
+    std::memcpy(expected.data(), bits.data(), bits.size());
+    EXPECT_EQ(x, expected) << traits.name;
+  }
+}
+
+TEST(FormatTable, KnowsTheTypesThatItCannotComputeWithByNumberAlone) {
+  const FormatTraits* type = FindStoredType(16);
+  ASSERT_NE(type, nullptr);
+  EXPECT_EQ(type->name, "IQ2_XXS");
+  EXPECT_EQ(type->decode, nullptr);
+  EXPECT_EQ(&TraitsOf(type->format), type);
+  EXPECT_EQ(FindFormat(16), nullptr);
+  EXPECT_EQ(FindFormat("IQ2_XXS"), nullptr);
+  EXPECT_EQ(FindStoredType(12), &TraitsOf(Format::kQ4_K));
+  for (const uint32_t gone : {4U, 5U, 31U, 36U, 43U}) EXPECT_EQ(FindStoredType(gone), nullptr) << gone;
 }
 
 TEST(FormatTable, FindsFormatsByNumberAndByNameInAnyCase) {

@@ -105,13 +105,15 @@ TEST_P(EncodeTest, IsBetterThanTheExtremeValuesAlone) {
   }
 }
 
-// One step is the range of the block's values, with zero, over the number of codes (IQ4_NL: over its widest gap). With
-// every group at the coarsest scale no value is off by more than one step, so no optimum may be worse than that.
+// One step is the range of the block's values, with zero, over the number of codes (of levels at unequal distances:
+// over the widest gap). With every group at the coarsest scale no value is off by more than one step, so no optimum may
+// be worse than that.
 TEST_P(EncodeTest, IsWithinAStepOfTheBlocksRange) {
   static const std::map<Format, double> kSteps = {
-      {Format::kQ8_0, 255}, {Format::kQ6_K, 63}, {Format::kQ5_K, 31},          {Format::kQ4_K, 15},
-      {Format::kQ3_K, 7},   {Format::kQ2_K, 3},  {Format::kQ4_0, 15},          {Format::kQ4_1, 15},
-      {Format::kQ5_0, 31},  {Format::kQ5_1, 31}, {Format::kIQ4_NL, 226.0 / 23}};
+      {Format::kQ8_0, 255}, {Format::kQ6_K, 63}, {Format::kQ5_K, 31},           {Format::kQ4_K, 15},
+      {Format::kQ3_K, 7},   {Format::kQ2_K, 3},  {Format::kQ4_0, 15},           {Format::kQ4_1, 15},
+      {Format::kQ5_0, 31},  {Format::kQ5_1, 31}, {Format::kIQ4_NL, 226.0 / 23}, {Format::kIQ4_XS, 226.0 / 23},
+      {Format::kMXFP4, 6}};
   const auto size = static_cast<size_t>(traits().block_size);
   for (const Source& source : Sources()) {
     const std::vector<float> x = Draw(source, kCount, 10), y = RoundTrip(x),
@@ -128,7 +130,10 @@ TEST_P(EncodeTest, IsWithinAStepOfTheBlocksRange) {
   }
 }
 
-TEST_P(EncodeTest, ImportanceMovesTheErrorToWhereItMattersLess) {
+// What needs finer scales than powers of two.
+class FineScaleTest : public EncodeTest {};
+
+TEST_P(FineScaleTest, ImportanceMovesTheErrorToWhereItMattersLess) {
   const std::vector<float> x = Draw(Sources()[0], kCount, 12), importance = DrawImportance(kCount, 13);
   const double with = WeightedError(x, RoundTrip(x, importance), importance);
   EXPECT_LT(with, 0.98 * WeightedError(x, RoundTrip(x), importance));
@@ -195,7 +200,7 @@ TEST_P(EncodeTest, HugeValuesDecodeToFiniteOnesOfTheirSigns) {
   }
 }
 
-TEST_P(EncodeTest, OneHugeOutlierKeepsItsValue) {
+TEST_P(FineScaleTest, OneHugeOutlierKeepsItsValue) {
   std::vector<float> x = Draw(Sources()[0], 256, 20);
   x[37] = -40.0F;
   const std::vector<float> y = RoundTrip(x);
@@ -203,7 +208,7 @@ TEST_P(EncodeTest, OneHugeOutlierKeepsItsValue) {
   for (const float value : y) EXPECT_TRUE(std::isfinite(value));
 }
 
-TEST_P(EncodeTest, ConstantsOfEitherSignAreNearlyExact) {
+TEST_P(FineScaleTest, ConstantsOfEitherSignAreNearlyExact) {
   for (const float constant : {0.75F, -0.75F, 1.0F / 3, -1.0F / 3}) {
     const std::vector<float> y = RoundTrip(std::vector<float>(256, constant));
     // A half scale and, in super-blocks, a stored scale of which the best multiple is taken.
@@ -211,7 +216,7 @@ TEST_P(EncodeTest, ConstantsOfEitherSignAreNearlyExact) {
   }
 }
 
-TEST_P(EncodeTest, AnyImportanceGivesADefinedResult) {
+TEST_P(FineScaleTest, AnyImportanceGivesADefinedResult) {
   const std::vector<float> x = Draw(Sources()[0], 256, 21);
   std::vector<float> single(256, 0.0F);
   single[100] = 1.0F;
@@ -222,11 +227,64 @@ TEST_P(EncodeTest, AnyImportanceGivesADefinedResult) {
   for (const float value : y) EXPECT_TRUE(std::isfinite(value));
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, EncodeTest,
-                         testing::Values(Format::kQ8_0, Format::kQ6_K, Format::kQ5_K, Format::kQ4_K, Format::kQ3_K,
-                                         Format::kQ2_K, Format::kQ4_0, Format::kQ4_1, Format::kQ5_0, Format::kQ5_1,
-                                         Format::kIQ4_NL),
-                         [](const auto& row) { return std::string(TraitsOf(row.param).name); });
+std::string FormatName(const testing::TestParamInfo<Format>& row) { return std::string(TraitsOf(row.param).name); }
+
+std::vector<Format> BlockFormats() {
+  std::vector<Format> formats;
+  for (const FormatTraits& traits : Formats()) {
+    if (traits.block_size > 1) formats.push_back(traits.format);
+  }
+  return formats;
+}
+
+std::vector<Format> FormatsWithFineScales() {
+  std::vector<Format> formats = BlockFormats();
+  std::erase(formats, Format::kMXFP4);
+  return formats;
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, EncodeTest, testing::ValuesIn(BlockFormats()), FormatName);
+INSTANTIATE_TEST_SUITE_P(Formats, FineScaleTest, testing::ValuesIn(FormatsWithFineScales()), FormatName);
+
+// By what is most often asked, with all values weighing the same.
+TEST(EncodeLevels, TheRootMeanSquareErrorIsBelowThatOfThePublishedSearch) {
+  const std::vector<float> flat(kCount, 1.0F);
+  for (const Format format : {Format::kIQ4_NL, Format::kIQ4_XS, Format::kMXFP4}) {
+    for (const Source& source : Sources()) {
+      const std::vector<float> x = Draw(source, kCount, 25);
+      const double ours = WeightedError(x, Decode(format, Encode(format, x)), flat);
+      EXPECT_LT(ours, WeightedError(x, rivals::PublishedSearch(format, x, {}), flat))
+          << TraitsOf(format).name << ", " << source.name;
+    }
+  }
+}
+
+// Each value of a block for itself, by all powers of two: no scale is better.
+TEST(EncodeMXFP4, TheScaleIsTheBestOfAll) {
+  const std::vector<float> importance = DrawImportance(1024, 24);
+  for (const Source& source : Sources()) {
+    const std::vector<float> x = Draw(source, 1024, 23);
+    for (const std::vector<float>& weights : {std::vector<float>(1024, 1.0F), importance}) {
+      const std::vector<float> y = Decode(Format::kMXFP4, Encode(Format::kMXFP4, x, weights));
+      for (size_t first = 0; first < x.size(); first += 32) {
+        double best = HUGE_VAL, ours = 0.0;
+        for (size_t i = first; i < first + 32; ++i) ours += weights[i] * std::pow(static_cast<double>(x[i]) - y[i], 2);
+        for (int power = -40; power < 10; ++power) {
+          double error = 0.0;
+          for (size_t i = first; i < first + 32; ++i) {
+            double least = HUGE_VAL;
+            for (const double level : {0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0}) {
+              least = std::min(least, std::abs(std::abs(static_cast<double>(x[i])) - std::ldexp(level, power)));
+            }
+            error += weights[i] * least * least;
+          }
+          best = std::min(best, error);
+        }
+        EXPECT_LE(ours, best * (1 + 1e-6)) << source.name << " at " << first;
+      }
+    }
+  }
+}
 
 // Weights trained for a format lie on its grid: encoding must give them back as they are.
 TEST(EncodeGrid, ValuesOnTheGridOfASymmetricFormatAreKeptExactly) {

@@ -21,8 +21,10 @@ enum class Format : uint32_t {
   kQ4_K = 12,
   kQ5_K = 13,
   kQ6_K = 14,
-  kIQ4_NL = 20,  // what llama.cpp falls back to from Q2_K and Q3_K
+  kIQ4_NL = 20,
+  kIQ4_XS = 23,
   kBF16 = 30,
+  kMXFP4 = 39,
 };
 
 // One row of the format table. A row of a tensor is a sequence of blocks, each of `block_size` values in `block_bytes`
@@ -52,6 +54,10 @@ const FormatTraits& TraitsOf(Format format);
 // Null when GGUF's number or the (case-insensitive) name is not in the table.
 const FormatTraits* FindFormat(uint32_t gguf_number);
 const FormatTraits* FindFormat(std::string_view name);
+
+// Also of the types that files may have and Assay cannot compute with: those are no member of the enum, their decode
+// and encode are null. Null for a number that no type has.
+const FormatTraits* FindStoredType(uint32_t gguf_number);
 
 // Bytes of `values` values (a multiple of the block size).
 inline uint64_t BytesOf(const FormatTraits& traits, uint64_t values) {

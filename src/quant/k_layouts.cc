@@ -152,6 +152,36 @@ void Q3KLayout::Pack(const Fields& fields, uint8_t* dst) {
   Store(fields.d, dst + 108);
 }
 
+// d, the top 2 bits of each scale (16 bits, from the lowest up), the low 4 bits (nibbles, from the lowest up),
+// codes[128]. Scale + 32 has 6 bits. Each 16 bytes of codes hold 32 values: the low nibbles, then the high ones.
+void Iq4XsLayout::Unpack(const uint8_t* src, Fields& fields) {
+  fields.d = LoadU16(src);
+  const uint16_t top = LoadU16(src + 2);
+  for (int g = 0; g < kGroups; ++g) {
+    const int low = (src[4 + g / 2] >> (g % 2 * 4)) & 15;
+    fields.scale[g] = static_cast<int8_t>((low | ((top >> (2 * g)) & 3) << 4) - 32);
+    const uint8_t* bytes = src + 8 + g * 16;
+    for (int l = 0; l < 16; ++l) {
+      fields.code[g * 32 + l] = static_cast<int8_t>(bytes[l] & 15);
+      fields.code[g * 32 + 16 + l] = static_cast<int8_t>(bytes[l] >> 4);
+    }
+  }
+}
+
+void Iq4XsLayout::Pack(const Fields& fields, uint8_t* dst) {
+  Store(fields.d, dst);
+  unsigned top = 0;
+  std::fill_n(dst + 4, 4, uint8_t{0});
+  for (int g = 0; g < kGroups; ++g) {
+    const int scale = fields.scale[g] + 32;
+    top |= static_cast<unsigned>(scale >> 4) << (2 * g);
+    dst[4 + g / 2] = static_cast<uint8_t>(dst[4 + g / 2] | (scale & 15) << (g % 2 * 4));
+    const int8_t* code = fields.code + g * 32;
+    for (int l = 0; l < 16; ++l) dst[8 + g * 16 + l] = static_cast<uint8_t>(code[l] | code[16 + l] << 4);
+  }
+  Store(static_cast<uint16_t>(top), dst + 2);
+}
+
 // low[128], high[64], scales[16] (signed bytes), d. Code + 32 has 6 bits. Each half of 128 values has 64 low bytes and
 // 32 high bytes: value 32 * k + l of it is a nibble of low byte 32 * (k % 2) + l (low nibble for k < 2) and bits 2k and
 // 2k + 1 of high byte l.

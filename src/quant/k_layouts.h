@@ -54,6 +54,14 @@ struct Q3KLayout {
   static void Pack(const Fields& fields, uint8_t* dst);
 };
 
+// The code is an index of kIq4NlLevels; value = (d * scale[group]) * level.
+struct Iq4XsLayout {
+  using Fields = SymmetricFields;
+  static constexpr int kBytes = 136, kGroups = 8, kMinScale = -32, kMaxScale = 31;
+  static void Unpack(const uint8_t* src, Fields& fields);
+  static void Pack(const Fields& fields, uint8_t* dst);
+};
+
 struct Q6KLayout {
   using Fields = SymmetricFields;
   static constexpr int kBytes = 210, kGroups = 16, kMinCode = -32, kMaxCode = 31, kMinScale = -128, kMaxScale = 127;

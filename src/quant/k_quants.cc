@@ -1,6 +1,7 @@
 #include "quant/bytes.h"
 #include "quant/codecs.h"
 #include "quant/k_layouts.h"
+#include "quant/q_layouts.h"
 
 // Decoders of the super-block formats. The order of the single-precision operations is part of the formats.
 
@@ -23,7 +24,14 @@ void DecodeAffine(const uint8_t* src, float* dst, int64_t count) {
   }
 }
 
-template <typename Layout>
+struct PlainCodes {
+  static int Value(int8_t code) { return code; }
+};
+struct LevelCodes {
+  static int Value(int8_t code) { return kIq4NlLevels[static_cast<size_t>(code)]; }
+};
+
+template <typename Layout, typename Codes = PlainCodes>
 void DecodeSymmetric(const uint8_t* src, float* dst, int64_t count) {
   constexpr int kSize = kSuperBlock / Layout::kGroups;
   SymmetricFields fields{};
@@ -34,7 +42,7 @@ void DecodeSymmetric(const uint8_t* src, float* dst, int64_t count) {
       const float scale = d * static_cast<float>(fields.scale[g]);
       const int8_t* code = fields.code + g * kSize;
       float* out = dst + i + g * kSize;
-      for (int l = 0; l < kSize; ++l) out[l] = scale * static_cast<float>(code[l]);
+      for (int l = 0; l < kSize; ++l) out[l] = scale * static_cast<float>(Codes::Value(code[l]));
     }
   }
 }
@@ -46,5 +54,8 @@ void DecodeQ4_K(const uint8_t* src, float* dst, int64_t count) { DecodeAffine<Q4
 void DecodeQ5_K(const uint8_t* src, float* dst, int64_t count) { DecodeAffine<Q5KLayout>(src, dst, count); }
 void DecodeQ3_K(const uint8_t* src, float* dst, int64_t count) { DecodeSymmetric<Q3KLayout>(src, dst, count); }
 void DecodeQ6_K(const uint8_t* src, float* dst, int64_t count) { DecodeSymmetric<Q6KLayout>(src, dst, count); }
+void DecodeIQ4_XS(const uint8_t* src, float* dst, int64_t count) {
+  DecodeSymmetric<Iq4XsLayout, LevelCodes>(src, dst, count);
+}
 
 }  // namespace assay

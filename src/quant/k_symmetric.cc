@@ -3,23 +3,49 @@
 
 #include "quant/codecs.h"
 #include "quant/k_layouts.h"
+#include "quant/level_search.h"
+#include "quant/q_layouts.h"
 #include "quant/scale_search.h"
 
-// Encoders of Q3_K and Q6_K.
+// Encoders of Q3_K, Q6_K and IQ4_XS.
 
 namespace assay {
 namespace {
 
 constexpr int kRounds = 3;
 
+// What the codes of a group stand for, and the search for its scale: whole numbers from the layout's least to its most,
+// or levels.
 template <typename Layout>
+struct WholeNumbers {
+  static constexpr int kLow = Layout::kMinCode, kHigh = Layout::kMaxCode;
+  static int Value(int8_t code) { return code; }
+  static float Find(const float* x, const float* w, int count) { return FindScale(x, w, count, kLow, kHigh); }
+  static Choice Best(const float* x, const float* w, int count, const Candidates& candidates) {
+    return BestCandidate(x, w, count, kLow, kHigh, candidates);
+  }
+  static void Round(const float* x, int count, float scale, int8_t* code) {
+    RoundCodes(x, count, scale, 0.0F, kLow, kHigh, code);
+  }
+};
+
+struct Levels {
+  static int Value(int8_t code) { return kIq4NlLevels[static_cast<size_t>(code)]; }
+  static float Find(const float* x, const float* w, int count) { return FindLevelScale(x, w, count); }
+  static Choice Best(const float* x, const float* w, int count, const Candidates& candidates) {
+    return BestLevelCandidate(x, w, count, candidates);
+  }
+  static void Round(const float* x, int count, float scale, int8_t* code) { RoundLevels(x, count, scale, code); }
+};
+
+template <typename Layout, typename Codes>
 class SymmetricEncoder {
  public:
   explicit SymmetricEncoder(const Problem& problem) : p_(problem) {}
 
   void Encode(SymmetricFields& best) {
     float scale[kGroups];
-    for (int g = 0; g < kGroups; ++g) scale[g] = FindScale(X(g), W(g), kSize, Layout::kMinCode, Layout::kMaxCode);
+    for (int g = 0; g < kGroups; ++g) scale[g] = Codes::Find(X(g), W(g), kSize);
     SymmetricFields fields{};
     fields.d = p_.ToHalf(CommonScale(scale));
     float best_error = ChooseScales(scale, fields);
@@ -47,9 +73,12 @@ class SymmetricEncoder {
     float weight[kGroups];
     int8_t code[kSize];
     for (int g = 0; g < kGroups; ++g) {
-      RoundCodes(X(g), kSize, scale[g], 0.0F, Layout::kMinCode, Layout::kMaxCode, code);
+      Codes::Round(X(g), kSize, scale[g], code);
       weight[g] = 0.0F;
-      for (int i = 0; i < kSize; ++i) weight[g] += W(g)[i] * static_cast<float>(code[i] * code[i]);
+      for (int i = 0; i < kSize; ++i) {
+        const int value = Codes::Value(code[i]);
+        weight[g] += W(g)[i] * static_cast<float>(value * value);
+      }
     }
     return FindScale(scale, weight, kGroups, Layout::kMinScale, Layout::kMaxScale);
   }
@@ -67,11 +96,10 @@ class SymmetricEncoder {
         scale[c] = std::clamp(nearest + offset, Layout::kMinScale, Layout::kMaxScale);
         candidates.scale[c] = d * static_cast<float>(scale[c]);
       }
-      const Choice choice = BestCandidate(X(g), W(g), kSize, Layout::kMinCode, Layout::kMaxCode, candidates);
+      const Choice choice = Codes::Best(X(g), W(g), kSize, candidates);
       error += choice.error;
       fields.scale[g] = static_cast<int8_t>(scale[choice.index]);
-      RoundCodes(X(g), kSize, candidates.scale[choice.index], 0.0F, Layout::kMinCode, Layout::kMaxCode,
-                 fields.code + g * kSize);
+      Codes::Round(X(g), kSize, candidates.scale[choice.index], fields.code + g * kSize);
     }
     return error;
   }
@@ -81,7 +109,7 @@ class SymmetricEncoder {
     double xl = 0.0, ll = 0.0;
     for (int i = 0; i < kSuperBlock; ++i) {
       const int group = i / kSize;
-      const double product = fields.scale[group] * fields.code[i];
+      const double product = fields.scale[group] * Codes::Value(fields.code[i]);
       xl += p_.w[i] * product * p_.x[i];
       ll += p_.w[i] * product * product;
     }
@@ -91,13 +119,13 @@ class SymmetricEncoder {
   const Problem& p_;
 };
 
-template <typename Layout>
+template <typename Layout, typename Codes = WholeNumbers<Layout>>
 void EncodeSymmetric(const float* src, uint8_t* dst, int64_t count, const float* importance, const WeightRule& rule) {
   Problem problem;
   for (int64_t i = 0; i < count; i += kSuperBlock, dst += Layout::kBytes) {
     MakeProblem(src + i, importance == nullptr ? nullptr : importance + i, kSuperBlock, rule, problem);
     SymmetricFields fields{};
-    if (!problem.zero) SymmetricEncoder<Layout>(problem).Encode(fields);
+    if (!problem.zero) SymmetricEncoder<Layout, Codes>(problem).Encode(fields);
     Layout::Pack(fields, dst);
   }
 }
@@ -110,6 +138,10 @@ void EncodeQ3_K(const float* src, uint8_t* dst, int64_t count, const float* impo
 
 void EncodeQ6_K(const float* src, uint8_t* dst, int64_t count, const float* importance) {
   EncodeSymmetric<Q6KLayout>(src, dst, count, importance, {Weighting::kSquare, Weighting::kFlat, 1.0F});
+}
+
+void EncodeIQ4_XS(const float* src, uint8_t* dst, int64_t count, const float* importance) {
+  EncodeSymmetric<Iq4XsLayout, Levels>(src, dst, count, importance, kLevelRule);
 }
 
 }  // namespace assay

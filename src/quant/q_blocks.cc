@@ -39,4 +39,13 @@ void DecodeIQ4_NL(const uint8_t* src, float* dst, int64_t count) {
   }
 }
 
+void DecodeMXFP4(const uint8_t* src, float* dst, int64_t count) {
+  Mxfp4Fields fields{};
+  for (int64_t i = 0; i < count; i += kBlock, src += Mxfp4Layout::kBytes, dst += kBlock) {
+    Mxfp4Layout::Unpack(src, fields);
+    const float d = ExponentScale(fields.exponent);
+    for (int l = 0; l < kBlock; ++l) dst[l] = d * static_cast<float>(kMxfp4Levels[fields.code[l]]);
+  }
+}
+
 }  // namespace assay

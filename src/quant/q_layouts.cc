@@ -99,4 +99,14 @@ void Iq4NlLayout::Pack(const BlockFields& fields, uint8_t* dst) {
   PackNibbles(fields.code, 0, dst + 2);
 }
 
+void Mxfp4Layout::Unpack(const uint8_t* src, Mxfp4Fields& fields) {
+  fields.exponent = src[0];
+  UnpackNibbles(src + 1, 0, fields.code);
+}
+
+void Mxfp4Layout::Pack(const Mxfp4Fields& fields, uint8_t* dst) {
+  dst[0] = fields.exponent;
+  PackNibbles(fields.code, 0, dst + 1);
+}
+
 }  // namespace assay

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 
 // The blocks of 32 values as their fields, and the layouts of the fields in bytes. Sources: as k_layouts.h.
@@ -58,7 +59,28 @@ struct Iq4NlLayout {
   static void Pack(const BlockFields& fields, uint8_t* dst);
 };
 
+// The levels of IQ4_NL and IQ4_XS.
 constexpr std::array<int8_t, 16> kIq4NlLevels = {-127, -104, -83, -65, -49, -35, -22, -10,
                                                  1,    13,   25,  38,  53,  69,  89,  113};
+
+// value = d * level, with d the power of two that the byte `exponent` says (ExponentScale) and the code an index of
+// kMxfp4Levels: a sign and the three bits of E2M1, whose values are doubled here and halved in d.
+struct Mxfp4Fields {
+  uint8_t exponent;
+  int8_t code[kBlock];
+};
+
+struct Mxfp4Layout {
+  static constexpr int kBytes = 17;
+  static void Unpack(const uint8_t* src, Mxfp4Fields& fields);
+  static void Pack(const Mxfp4Fields& fields, uint8_t* dst);
+};
+
+constexpr std::array<int8_t, 16> kMxfp4Levels = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+// 2^(exponent - 128): for 0 and 1 a subnormal float.
+constexpr float ExponentScale(uint8_t exponent) {
+  return std::bit_cast<float>(exponent < 2 ? 0x00200000U << exponent : (exponent - 1U) << 23);
+}
 
 }  // namespace assay

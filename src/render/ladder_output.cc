@@ -5,6 +5,8 @@
 #include <cmath>
 #include <utility>
 
+#include "judge/intervals.h"
+#include "judge/statistics.h"
 #include "render/measure_json.h"
 #include "render/text_table.h"
 
@@ -13,51 +15,141 @@ namespace {
 
 using Row = std::vector<std::string>;
 
-std::vector<TextTable::Column> Columns(const LadderSettings& settings) {
+std::vector<TextTable::Column> Columns(const LadderResult& result) {
+  const LadderSettings& settings = result.settings;
   return {{"rung"},
           {"size", true},
           {"bpw", true},
           {fmt::format("TG {} tok/s", settings.generate), true},
+          {fmt::format("TG vs {}", OneLine(result.runs.base.name)), true},
           {fmt::format("PP {} tok/s", settings.prompt), true},
           {"perplexity", true},
-          {"vs base", true},
+          {fmt::format("vs {}", OneLine(result.runs.base.name)), true},
           {"KLD", true},
+          {"this engine's rounding", true},
           {"same top", true},
           {"Pareto"},
           {"pick"}};
 }
 
-std::string RateText(const std::vector<Sample>& samples) {
-  const Summary rate = RateOf(samples);
+double BitsPerWeight(const ModelIdentity& model) {
+  return static_cast<double>(model.tensor_bytes) * 8.0 / static_cast<double>(model.parameters);
+}
+
+// All zero without samples.
+Summary RateOf(const RunRecord& run) {
+  std::vector<double> rates;
+  for (const Sample& sample : run.samples) rates.push_back(sample.tok_per_s());
+  return rates.empty() ? Summary{} : Summarize(rates);
+}
+
+std::string RateText(const RunRecord& run) {
+  const Summary rate = RateOf(run);
   return fmt::format("{:.1f} ± {:.1f}", rate.mean, rate.sd);
 }
 
-Row RungRow(const LadderRung& rung) {
-  Row row = {std::string(TraitsOf(rung.rung).name), HumanBytes(rung.model.file_bytes),
-             fmt::format("{:.2f}", rung.bits_per_weight())};
-  if (!rung.invalid.empty()) {
-    row.insert(row.end(), {"-", "-", "invalid", "-", "-", "-", "", ""});
+// What cannot be told from "no difference" is marked.
+std::string Mark(const Compared& compared) {
+  return compared.standing == Standing::kBetter || compared.standing == Standing::kWorse ? "" : "~";
+}
+
+std::string RatioText(const Compared& speed) { return fmt::format("{}{:.2f} ×", Mark(speed), speed.estimate.value()); }
+
+std::string WithError(const RunRecord& run, std::string_view name, int digits) {
+  const Metric* metric = FindMetric(run, name);
+  if (metric == nullptr) return "-";
+  std::string text = fmt::format("{:.{}f}", metric->value, digits);
+  if (metric->error.has_value()) text += fmt::format(" ± {:.{}f}", *metric->error, digits);
+  return text;
+}
+
+double FigureOr(const RunRecord& run, std::string_view name, double otherwise) {
+  const Metric* metric = FindMetric(run, name);
+  return metric != nullptr ? metric->value : otherwise;
+}
+
+// Of everyday arithmetic, where it was measured.
+std::string RoundingText(const RunRecord& run) {
+  const Metric* metric = FindMetric(run, "engine_kld_mean");
+  return metric != nullptr ? fmt::format("{:.5f}", metric->value) : "";
+}
+
+Row ModelCells(const std::string& name, const ModelIdentity& model) {
+  return {name, HumanBytes(model.file_bytes), fmt::format("{:.2f}", BitsPerWeight(model))};
+}
+
+std::string LossText(const Compared& quality) {
+  const Estimate& loss = quality.estimate;
+  std::string text = fmt::format("{}{:+.2f} %", Mark(quality), loss.value());
+  if (std::isfinite(loss.error())) text += fmt::format(" ± {:.2f}", loss.scaled_error());
+  return text;
+}
+
+Row RungRow(const RungRuns& rung, const RungVerdict& verdict) {
+  Row row = ModelCells(rung.name, rung.quality.model);
+  if (!rung.valid()) {
+    row.insert(row.end(), {"-", "-", "-", "invalid", "-", "-", "-", "-", "", ""});
     return row;
   }
-  const LadderQuality& quality = rung.quality;
-  row.insert(row.end(),
-             {RateText(rung.tg), RateText(rung.pp), fmt::format("{:.3f} ± {:.3f}", quality.ppl, quality.ppl_se),
-              fmt::format("{:+.2f} % ± {:.2f}", quality.delta_pct, quality.delta_pct_se),
-              fmt::format("{:.5f}", quality.kld_mean), fmt::format("{:.1f} %", 100.0 * quality.top1_agree),
-              rung.verdict.pareto ? "yes" : "", rung.verdict.pick ? "take" : ""});
+  const RunRecord& quality = rung.quality;
+  row.insert(row.end(), {RateText(rung.tg), verdict.base ? "" : RatioText(verdict.tg), RateText(rung.pp),
+                         WithError(quality, "ppl", 3), verdict.base ? "" : LossText(verdict.quality),
+                         fmt::format("{:.5f}", FigureOr(quality, "kld_mean", 0.0)), RoundingText(quality),
+                         fmt::format("{:.1f} %", 100.0 * FigureOr(quality, "top1_agree", 1.0)),
+                         verdict.pareto ? "yes" : "", verdict.pick ? "take" : ""});
   return row;
+}
+
+bool BaseIsARung(const LadderResult& result) {
+  for (const RungRuns& rung : result.runs.rungs) {
+    if (result.runs.IsBase(rung)) return true;
+  }
+  return false;
+}
+
+// The rungs, the base where it is none of them, and the placebo.
+std::vector<Row> Rows(const LadderResult& result) {
+  const LadderRuns& runs = result.runs;
+  std::vector<Row> rows;
+  if (!BaseIsARung(result)) {
+    Row base = ModelCells(fmt::format("{} (base)", OneLine(runs.base.name)), runs.base.quality.model);
+    base.insert(base.end(), {RateText(runs.base.tg), "", RateText(runs.base.pp), WithError(runs.base.quality, "ppl", 3),
+                             "", "", RoundingText(runs.base.quality), "", "", ""});
+    rows.push_back(std::move(base));
+  }
+  for (size_t i = 0; i < runs.rungs.size(); ++i) {
+    rows.push_back(RungRow(runs.rungs[i], result.judgement.decision.rungs[i]));
+  }
+  if (runs.placebo.has_value()) {
+    const Estimate again = SpeedRatio(runs.placebo->tg.samples, runs.base.tg.samples);
+    rows.push_back({fmt::format("{} again", OneLine(runs.base.name)), "", "", RateText(runs.placebo->tg),
+                    fmt::format("{:.2f} ×", again.value()), RateText(runs.placebo->pp), "", "", "", "", "", "", ""});
+  }
+  return rows;
 }
 
 std::string MethodText(const LadderResult& result) {
   const LadderSettings& settings = result.settings;
+  const RunRecord& base = result.runs.base.quality;
+  const std::string name = OneLine(result.runs.base.name);
   std::string text = fmt::format(
-      "Perplexity: {} windows of {} tokens of {}, {} positions, ± standard error; against {} position by position. "
-      "Speed: {}, {} rounds over all rungs, mean ± standard deviation; ",
-      result.windows, settings.context, OneLine(result.subject.text), result.tokens_scored,
-      OneLine(result.subject.source.file), result.subject.backend, settings.repetitions);
-  text += result.together
-              ? "all rungs in memory together."
-              : "the rungs do not fit into half of the free memory together, so each was loaded for its turn.";
+      "Perplexity: {:.0f} windows of {} tokens of {}, {:.0f} positions, ± standard error; against {} window by window. "
+      "Speed: "
+      "{}, {} rounds over all rungs, each loaded for its turn, mean ± standard deviation. ~: cannot be told from {}; "
+      "all that the table says is judged together. ",
+      FigureOr(base, "windows", 0.0), settings.context, OneLine(result.subject.text),
+      FigureOr(base, "tokens_scored", 0.0), OneLine(result.subject.source.file), result.subject.backend,
+      settings.repetitions, name);
+  if (const Metric* floor = FindMetric(base, "engine_kld_mean"); floor != nullptr) {
+    text += fmt::format(
+        "KLD, perplexity and same top are the file's, in fine arithmetic; this engine's rounding: the KLD that "
+        "everyday "
+        "decoding adds to it, the floor being {}'s, {:.7f}. ",
+        name, floor->value);
+  }
+  text += result.judgement.floors.empty()
+              ? "There is no placebo: the noise of this machine is not known."
+              : fmt::format("Noise floor, from {} measured again: {}.", name, FloorText(result.judgement.floors));
   if (result.sessions > 1)
     text += fmt::format(" Measured in {} starts; rounds are paired within one.", result.sessions);
   return text;
@@ -65,9 +157,13 @@ std::string MethodText(const LadderResult& result) {
 
 std::string InvalidText(const LadderResult& result) {
   std::string text;
-  for (const LadderRung& rung : result.rungs) {
-    if (rung.invalid.empty()) continue;
-    text += fmt::format("{} is invalid: {}\n", TraitsOf(rung.rung).name, OneLine(rung.invalid));
+  for (const RungRuns& rung : result.runs.rungs) {
+    for (const GuardResult& guard : rung.quality.guards) {
+      if (guard.tripped) text += fmt::format("{} is invalid: {}\n", rung.name, OneLine(guard.evidence));
+    }
+  }
+  for (const GuardResult& guard : result.judgement.guards) {
+    if (guard.tripped) text += fmt::format("The speeds are invalid: {}: {}\n", guard.name, OneLine(guard.evidence));
   }
   return text;
 }
@@ -81,12 +177,12 @@ std::string MarkdownRow(const Row& cells) {
 std::string MarkdownTable(const LadderResult& result) {
   Row titles;
   Row rules;
-  for (const TextTable::Column& column : Columns(result.settings)) {
+  for (const TextTable::Column& column : Columns(result)) {
     titles.push_back(column.title);
     rules.emplace_back(column.right ? "---:" : "---");
   }
   std::string table = MarkdownRow(titles) + MarkdownRow(rules);
-  for (const LadderRung& rung : result.rungs) table += MarkdownRow(RungRow(rung));
+  for (const Row& row : Rows(result)) table += MarkdownRow(row);
   return table;
 }
 
@@ -96,69 +192,84 @@ std::string EnvironmentText(const Environment& environment) {
                      environment.compiler, environment.build_type);
 }
 
-Json RateJson(const std::vector<Sample>& samples) {
-  const Summary rate = RateOf(samples);
+Json RateJson(const RunRecord& run) {
+  const Summary rate = RateOf(run);
   Json rates = Json::array();
-  for (const Sample& sample : samples) rates.push_back(sample.tok_per_s());
+  for (const Sample& sample : run.samples) rates.push_back(sample.tok_per_s());
   return {{"mean", rate.mean}, {"sd", rate.sd}, {"median", rate.median}, {"samples", rates}};
 }
 
-const char* LossName(Loss loss) {
-  switch (loss) {
-    case Loss::kWithin:
-      return "within";
-    case Loss::kUndecided:
-      return "undecided";
-    case Loss::kBeyond:
-      return "beyond";
-  }
-  return "undecided";
+// The figures of a rung against the base; the base itself differs from itself by nothing.
+void AddQualityJson(const RungRuns& rung, const RungVerdict& verdict, Json& json) {
+  const RunRecord& quality = rung.quality;
+  const auto figure = [&](const char* name, double of_base) {
+    return verdict.base ? Json(of_base) : FigureJson(quality, name);
+  };
+  const auto error = [&](const char* name) { return verdict.base ? Json(0.0) : ErrorJson(quality, name); };
+  const Json against = ToJson(verdict.quality, "delta_pct");
+  json.update({{"ppl", FigureJson(quality, "ppl")},
+               {"ppl_se", ErrorJson(quality, "ppl")},
+               {"delta_pct", figure("delta_pct", 0.0)},
+               {"delta_pct_se", error("delta_pct")},
+               {"delta_pct_ci", {against["low"], against["high"]}},
+               {"kld_mean", figure("kld_mean", 0.0)},
+               {"kld_se", error("kld_mean")},
+               {"kld_p99", figure("kld_p99", 0.0)},
+               {"top1_agree", figure("top1_agree", 1.0)},
+               {"engine", EngineJson(quality)},
+               {"intervals", IntervalsJson(quality)}});
 }
 
-// An end of an interval that reaches to infinity is null: JSON has no such number.
-Json EndJson(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
-Json RungJson(const LadderRung& rung, const std::filesystem::path& file) {
-  Json json = {{"quant", TraitsOf(rung.rung).name},
-               {"file", file.string()},
-               {"digest", rung.model.digest},
-               {"bytes", rung.model.file_bytes},
-               {"bits_per_weight", rung.bits_per_weight()}};
-  if (!rung.invalid.empty()) {
-    for (const char* field : {"tg", "pp", "ppl", "ppl_se", "delta_pct", "delta_pct_se", "delta_pct_ci", "kld_mean",
-                              "kld_se", "kld_p99", "top1_agree", "loss"}) {
-      json[field] = nullptr;
-    }
-  } else {
-    const LadderQuality& quality = rung.quality;
-    const RangedEstimate& loss = rung.verdict.loss_pct;
-    json.update({{"tg", RateJson(rung.tg)},
-                 {"pp", RateJson(rung.pp)},
-                 {"ppl", quality.ppl},
-                 {"ppl_se", quality.ppl_se},
-                 {"delta_pct", quality.delta_pct},
-                 {"delta_pct_se", quality.delta_pct_se},
-                 {"delta_pct_ci", {EndJson(loss.low), EndJson(loss.high)}},
-                 {"kld_mean", quality.kld_mean},
-                 {"kld_se", quality.kld_se},
-                 {"kld_p99", quality.kld_p99},
-                 {"top1_agree", quality.top1_agree},
-                 {"loss", LossName(rung.verdict.loss)}});
-  }
-  json["pareto"] = rung.verdict.pareto;
-  json["pick"] = rung.verdict.pick;
-  json["invalid"] = rung.invalid.empty() ? Json() : Json(rung.invalid);
+Json SpeedJson(const Compared& speed, bool valid) {
+  Json json = ToJson(speed, "ratio");
+  if (!valid) json["standing"] = "invalid";
   return json;
 }
 
-Json BaseJson(const LadderResult& result) {
+Json RungJson(const LadderResult& result, size_t i, const std::filesystem::path& file) {
+  const RungRuns& rung = result.runs.rungs[i];
+  const LadderDecision& decision = result.judgement.decision;
+  const RungVerdict& verdict = decision.rungs[i];
+  const ModelIdentity& model = rung.quality.model;
+  Json json = {{"quant", rung.name},     {"mix", model.mix},          {"file", file.string()},
+               {"digest", model.digest}, {"bytes", model.file_bytes}, {"bits_per_weight", BitsPerWeight(model)}};
+  if (!rung.valid()) {
+    for (const char* field :
+         {"tg", "tg_vs_base", "pp", "pp_vs_base", "ppl", "ppl_se", "delta_pct", "delta_pct_se", "delta_pct_ci",
+          "kld_mean", "kld_se", "kld_p99", "top1_agree", "engine", "intervals", "loss"}) {
+      json[field] = nullptr;
+    }
+  } else {
+    json["tg"] = RateJson(rung.tg);
+    json["tg_vs_base"] = SpeedJson(verdict.tg, decision.speeds_valid);
+    json["pp"] = RateJson(rung.pp);
+    json["pp_vs_base"] = SpeedJson(verdict.pp, decision.speeds_valid);
+    AddQualityJson(rung, verdict, json);
+    json["loss"] = LossName(verdict.loss);
+  }
+  json["pareto"] = decision.speeds_valid || !rung.valid() ? Json(verdict.pareto) : Json();
+  json["pick"] = verdict.pick;
+  json["invalid"] = nullptr;
+  for (const GuardResult& guard : rung.quality.guards) {
+    if (guard.tripped) json["invalid"] = guard.evidence;
+  }
+  return json;
+}
+
+Json LadderBaseJson(const LadderResult& result) {
+  const RungRuns& base = result.runs.base;
   const ModelIdentity& source = result.subject.source;
   return {{"quant", source.quant},
+          {"mix", source.mix},
           {"file", source.file},
           {"digest", source.digest},
           {"bytes", source.file_bytes},
-          {"ppl", result.base.ppl},
-          {"ppl_se", result.base.ppl_se},
+          {"tg", RateJson(base.tg)},
+          {"pp", RateJson(base.pp)},
+          {"ppl", FigureJson(base.quality, "ppl")},
+          {"ppl_se", ErrorJson(base.quality, "ppl")},
+          {"engine", EngineJson(base.quality)},
+          {"intervals", IntervalsJson(base.quality)},
           {"architecture", source.architecture},
           {"parameters", source.parameters}};
 }
@@ -166,9 +277,10 @@ Json BaseJson(const LadderResult& result) {
 }  // namespace
 
 std::string LadderText(const LadderResult& result, const LadderPlaces& places) {
-  TextTable table(Columns(result.settings));
-  for (const LadderRung& rung : result.rungs) table.AddRow(RungRow(rung));
-  std::string text = fmt::format("{}\n{}\n{}\n\n", table.ToString(), result.verdict.sentence, MethodText(result));
+  TextTable table(Columns(result));
+  for (const Row& row : Rows(result)) table.AddRow(row);
+  std::string text =
+      fmt::format("{}\n{}\n{}\n\n", table.ToString(), OneLine(result.judgement.sentence()), MethodText(result));
   text += InvalidText(result);
   if (result.measured_before) {
     text += fmt::format("All of it had been measured before and was read from {}; --fresh measures it anew.\n",
@@ -179,9 +291,9 @@ std::string LadderText(const LadderResult& result, const LadderPlaces& places) {
 }
 
 std::string LadderMarkdown(const LadderResult& result, const LadderPlaces& places) {
-  std::string text = fmt::format("# The quantisation ladder of {}\n\n", OneLine(result.subject.source.file));
+  std::string text = fmt::format("{}{}\n\n", kLadderMarkdownTitle, OneLine(result.subject.source.file));
   text += MarkdownTable(result);
-  text += fmt::format("\n**{}**\n\n{}\n\n", result.verdict.sentence, MethodText(result));
+  text += fmt::format("\n**{}**\n\n{}\n\n", OneLine(result.judgement.sentence()), MethodText(result));
   if (const std::string invalid = InvalidText(result); !invalid.empty()) text += invalid + "\n";
   text += fmt::format("Machine: {}.\n\n", EnvironmentText(result.subject.environment));
   return text + fmt::format("Every run with its samples is kept in `{}`.\n", places.database.string());
@@ -189,24 +301,29 @@ std::string LadderMarkdown(const LadderResult& result, const LadderPlaces& place
 
 Json LadderJson(const LadderResult& result, const LadderPlaces& places) {
   Json rungs = Json::array();
-  for (size_t i = 0; i < result.rungs.size(); ++i) rungs.push_back(RungJson(result.rungs[i], places.rung_files[i]));
+  for (size_t i = 0; i < result.runs.rungs.size(); ++i) rungs.push_back(RungJson(result, i, places.rung_files[i]));
   const LadderSettings& settings = result.settings;
-  const std::optional<size_t> pick = result.verdict.pick;
-  return {{"base", BaseJson(result)},
+  const LadderJudgement& judgement = result.judgement;
+  const std::optional<size_t> pick = judgement.decision.pick;
+  const RunRecord& base = result.runs.base.quality;
+  return {{"base", LadderBaseJson(result)},
           {"rungs", std::move(rungs)},
-          {"pick", pick ? Json(TraitsOf(result.rungs[*pick].rung).name) : Json()},
-          {"verdict", result.verdict.sentence},
+          {"pick", pick ? Json(result.runs.rungs[*pick].name) : Json()},
+          {"verdict", judgement.sentence()},
+          {"verdicts", VerdictsJson(judgement.verdicts)},
+          {"placebo", PlaceboJson(judgement.floors)},
+          {"guards", GuardsJson(judgement.guards)},
           {"text", result.subject.text},
           {"context", settings.context},
-          {"windows", result.windows},
-          {"tokens_scored", result.tokens_scored},
+          {"windows", FigureJson(base, "windows")},
+          {"tokens_scored", FigureJson(base, "tokens_scored")},
+          {"activations", ArithmeticName(settings.arithmetic)},
           {"prompt", settings.prompt},
           {"generate", settings.generate},
           {"repetitions", settings.repetitions},
           {"seed", settings.seed},
           {"backend", result.subject.backend},
           {"threads", result.subject.threads},
-          {"loaded_together", result.together},
           {"sessions", result.sessions},
           {"measured_before", result.measured_before},
           {"folder", places.folder.string()},

@@ -18,6 +18,9 @@ struct LadderPlaces {
   std::vector<std::filesystem::path> rung_files;  // as the rungs
 };
 
+// With what a ladder's Markdown begins, by which a file of its own is known.
+inline constexpr const char* kLadderMarkdownTitle = "# The quantisation ladder of ";
+
 std::string LadderText(const LadderResult& result, const LadderPlaces& places);
 std::string LadderMarkdown(const LadderResult& result, const LadderPlaces& places);
 Json LadderJson(const LadderResult& result, const LadderPlaces& places);

@@ -57,7 +57,9 @@ const char* Advice(int code) {
     case SQLITE_LOCKED:
       return "another process holds it: wait for that one or name another file";
     case SQLITE_CONSTRAINT:
-      return "a thing was to be kept twice: see that no other assay works on the same study";
+      return "a thing was to be kept twice: see that no other assay works on the same study; if none does, the "
+             "database "
+             "is damaged, restore it from a copy or name a new file";
     default:
       return "this is a fault of Assay's";
   }

@@ -92,6 +92,7 @@ class Store {
   ModelIdentity LoadModel(int64_t id);
   void LoadResults(StoredRun& run);
   std::vector<StoredRun> LoadRuns(Statement& select);
+  int64_t SeriesLength(int64_t run, std::string_view name);  // in values
 
   Database database_;
 };

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -39,8 +40,16 @@ std::optional<int64_t> OptionalInteger(const Statement& row, int column) {
 nlohmann::ordered_json ParseJson(const std::string& text) {
   nlohmann::ordered_json json = nlohmann::ordered_json::parse(text, nullptr, false);
   if (json.is_discarded())
-    Fail(ErrorKind::kBadFile, "the database holds damaged JSON: {}; restore it from a copy", text);
+    Fail(ErrorKind::kBadFile, "a damaged Assay database: its JSON is damaged: {}; restore it from a copy", text);
   return json;
+}
+
+std::string TextOf(const nlohmann::ordered_json& value) {
+  if (!value.is_string()) {
+    Fail(ErrorKind::kBadFile, "a damaged Assay database: {} stands where a text belongs; restore it from a copy",
+         value.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
+  }
+  return value.get<std::string>();
 }
 
 Sample ReadSample(const Statement& row) {
@@ -70,6 +79,44 @@ Metric ReadMetric(const Statement& row) {
   return metric;
 }
 
+[[noreturn]] void FailMissing(std::string_view what) {
+  Fail(ErrorKind::kBadFile,
+       "a damaged Assay database: the {} of a run is missing; restore it from a copy or name a new file", what);
+}
+
+[[noreturn]] void FailDamaged(const StoredRun& run, std::string_view what) {
+  Fail(ErrorKind::kBadFile,
+       "a damaged Assay database: the {} run {} of {} {}; restore it from a copy or name a new file", run.record.kind,
+       run.record.test, run.record.model.file, what);
+}
+
+// The mean rate is that of the samples: none of them is missing or another.
+void RequireSamplesOfRate(const StoredRun& run, double rate) {
+  double sum = 0.0;
+  for (const Sample& sample : run.record.samples) sum += sample.tok_per_s();
+  const double mean = sum / static_cast<double>(run.record.samples.size());
+  constexpr double kRounding = 1e-9;  // of the sum, in whatever order
+  if (!(std::abs(mean - rate) <= kRounding * rate)) FailDamaged(run, "has other samples than its mean rate is of");
+}
+
+// What was written in one transaction is there as a whole: a figure that is not its evidence's was not measured.
+// `windows` is how many values the series of the windows' log-likelihoods has.
+void RequireWhole(const StoredRun& run, int64_t windows) {
+  const RunRecord& record = run.record;
+  for (const Sample& sample : record.samples) {
+    if (sample.tokens <= 0 || !(sample.seconds > 0.0)) FailDamaged(run, "has a sample without tokens or time");
+  }
+  if (run.status == RunStatus::kRunning || (record.kind != "perplexity" && record.kind != "throughput")) return;
+  for (const Metric& metric : record.metrics) {
+    if (!std::isfinite(metric.value)) FailDamaged(run, "has a figure that is no number");
+  }
+  if (const Metric* rate = FindMetric(record, "tok_per_s")) RequireSamplesOfRate(run, rate->value);
+  const Metric* counted = FindMetric(record, "windows");
+  if (counted != nullptr && counted->value != static_cast<double>(windows)) {
+    FailDamaged(run, "has other windows than it counts");
+  }
+}
+
 }  // namespace
 
 std::vector<StoredRun> Store::StudyRuns(int64_t study) {
@@ -96,6 +143,12 @@ std::vector<float> Store::ReadSeries(int64_t run, std::string_view name) {
   return select.Step() ? select.Floats(0) : std::vector<float>();
 }
 
+int64_t Store::SeriesLength(int64_t run, std::string_view name) {
+  Statement select = database_.Prepare("SELECT length(data) FROM series WHERE run_id = ? AND name = ?");
+  select.Bind(1, run).Bind(2, name);
+  return select.Step() ? select.Integer(0) / static_cast<int64_t>(sizeof(float)) : 0;
+}
+
 std::vector<StoredRun> Store::LoadRuns(Statement& select) {
   std::vector<StoredRun> runs;
   while (select.Step()) {
@@ -109,13 +162,12 @@ std::vector<StoredRun> Store::LoadRuns(Statement& select) {
     if (!select.IsNull(6)) run.record.base = LoadModel(select.Integer(6));
     run.record.environment = LoadEnvironment(select.Integer(7));
     const nlohmann::ordered_json settings = ParseJson(select.Text(8));
-    for (const auto& [name, value] : settings.items()) {
-      run.record.settings.emplace_back(name, value.get<std::string>());
-    }
+    for (const auto& [name, value] : settings.items()) run.record.settings.emplace_back(name, TextOf(value));
     run.record.started_unix_ms = select.Integer(9);
     run.finished_unix_ms = select.Integer(10);
     run.status = StatusOf(select.Text(11));
     LoadResults(run);
+    RequireWhole(run, SeriesLength(run.id, "window_nll"));
     runs.push_back(std::move(run));
   }
   return runs;
@@ -150,10 +202,10 @@ Environment Store::LoadEnvironment(int64_t id) {
       "SELECT cpu, cores, isa, memory_bytes, kernel, compiler, assay_version, build_type, governor FROM environment"
       " WHERE id = ?");
   Environment environment;
-  if (!select.Bind(1, id).Step()) return environment;
+  if (!select.Bind(1, id).Step()) FailMissing("environment");
   environment.cpu = select.Text(0);
   environment.cores = static_cast<int>(select.Integer(1));
-  environment.isa = ParseJson(select.Text(2)).get<std::vector<std::string>>();
+  for (const nlohmann::ordered_json& name : ParseJson(select.Text(2))) environment.isa.push_back(TextOf(name));
   environment.memory_bytes = static_cast<uint64_t>(select.Integer(3));
   environment.kernel = select.Text(4);
   environment.compiler = select.Text(5);
@@ -168,7 +220,7 @@ ModelIdentity Store::LoadModel(int64_t id) {
       "SELECT file, digest, architecture, name, quant, parameters, file_bytes, tensor_bytes, mix FROM model"
       " WHERE id = ?");
   ModelIdentity model;
-  if (!select.Bind(1, id).Step()) return model;
+  if (!select.Bind(1, id).Step()) FailMissing("model");
   model.file = select.Text(0);
   model.digest = select.Text(1);
   model.architecture = select.Text(2);

@@ -202,12 +202,48 @@ TEST(StoreTest, AnInterruptedRunKeepsItsSamplesAndGoesOn) {
   EXPECT_EQ(store.StudyRuns(study).at(0).status, RunStatus::kRunning);
   store.AddSample(run, MakeSample(1, 2));
   RunRecord results;
-  results.metrics = {{"tok_per_s", 100.0, 2.0}};
+  results.metrics = {{"tok_per_s", (MakeSample(0).tok_per_s() + MakeSample(1).tok_per_s()) / 2, 2.0}};
   store.FinishRun(run, results);
   const StoredRun stored = store.StudyRuns(study).at(0);
   EXPECT_EQ(stored.status, RunStatus::kDone);
   EXPECT_THAT(stored.record.samples, ElementsAre(MakeSample(0), MakeSample(1, 2)));
   EXPECT_THAT(stored.record.metrics, Eq(results.metrics));
+}
+
+// What a damaged file has left of a run may not be told as what was measured.
+TEST(StoreTest, ARunWithoutAllOfItsEvidenceIsRefused) {
+  const TestDirectory directory;
+  int number = 0;
+  const auto read_after = [&](const std::string& damage) {
+    const auto path = directory / fmt::format("{}.db", number++);
+    {
+      Store store(path);
+      RunRecord speed = MakeRecord("throughput", "tg64", "Q8_0");
+      speed.samples = {MakeSample(0), MakeSample(1)};
+      speed.metrics = {{"tok_per_s", (MakeSample(0).tok_per_s() + MakeSample(1).tok_per_s()) / 2}};
+      store.AddRun(speed);
+      RunRecord quality = MakeRecord("perplexity", "prose", "Q8_0");
+      quality.metrics = {{"ppl", 23.5}, {"windows", 2.0}};
+      quality.series = {{"window_nll", {3.1F, 3.2F}}};
+      store.AddRun(quality);
+    }
+    Database(path).Execute("PRAGMA foreign_keys = OFF; " + damage);
+    Store(path).AllRuns();
+  };
+  EXPECT_NO_THROW(read_after("SELECT 1"));
+  EXPECT_NO_THROW(read_after("DELETE FROM sample; UPDATE run SET status = 'running'"));
+  for (const char* damage :
+       {"DELETE FROM sample", "DELETE FROM sample WHERE round = 1",
+        "DELETE FROM sample; UPDATE run SET status = 'invalid'", "UPDATE sample SET seconds = -1",
+        "UPDATE sample SET tokens = 0", "UPDATE sample SET seconds = NULL", "DELETE FROM series",
+        "UPDATE series SET data = x'00000000'", "UPDATE metric SET value = NULL WHERE name = 'ppl'",
+        "UPDATE metric SET value = -9e18 WHERE name = 'windows'", "DELETE FROM model", "DELETE FROM environment",
+        "UPDATE run SET settings = '{\"threads\": 2}'", "UPDATE environment SET isa = '[1]'",
+        "UPDATE run SET settings = '{'"}) {
+    const Error error = ErrorOf([&] { read_after(damage); });
+    EXPECT_EQ(error.kind(), ErrorKind::kBadFile) << damage;
+    EXPECT_THAT(error.what(), testing::HasSubstr("a damaged Assay database")) << damage;
+  }
 }
 
 TEST(StoreTest, ADerivedFileIsKnownForItsSourceRecipeAndEnvironment) {

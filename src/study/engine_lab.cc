@@ -19,6 +19,7 @@
 #include "forge/quantize.h"
 #include "measure/environment.h"
 #include "measure/text_check.h"
+#include "measure/window_reader.h"
 
 namespace assay {
 namespace {
@@ -62,7 +63,7 @@ class EngineLab::FolderLock {
       Fail(ErrorKind::kIo, "{}: another ladder works in this folder; wait for it or name another with -o",
            folder.string());
     }
-    Fail(ErrorKind::kIo, "{}: cannot lock the folder: {}", folder.string(), std::strerror(error));
+    Fail(ErrorKind::kIo, "{}: cannot lock the folder: {}; name another with -o", folder.string(), std::strerror(error));
   }
   ~FolderLock() { close(fd_); }
   FolderLock(const FolderLock&) = delete;
@@ -72,18 +73,11 @@ class EngineLab::FolderLock {
   int fd_;
 };
 
-// A model on the backend, with the session in which its speed is measured, if it is.
-struct EngineLab::Loaded : LoadedModel {
-  using LoadedModel::LoadedModel;
-
-  std::unique_ptr<Session> session;
-};
-
 EngineLab::EngineLab(const std::filesystem::path& source, Backend& backend, int threads,
                      const std::filesystem::path& text, std::filesystem::path folder, LadderSettings settings)
     : backend_(backend),
       threads_(threads),
-      work_(threads),
+      work_(backend.pool()),
       text_(text),
       text_name_(text.string()),
       folder_(std::move(folder)),
@@ -108,6 +102,17 @@ std::filesystem::path EngineLab::RungPath(Rung rung) const {
   const std::filesystem::path& source = source_->file.path();
   if (IsSource(rung)) return source;
   return folder_ / fmt::format("{}-{}.gguf", ModelStem(source), TraitsOf(rung).name);
+}
+
+void EngineLab::RequireText() {
+  WindowReader reader(*source_->tokenizer, text_.text(), settings_.context);
+  std::vector<Token> window;
+  if (text_.text().empty())
+    Fail(ErrorKind::kBadFile, "{}: the text is empty; perplexity needs one to score", text_name_);
+  if (!reader.Next(window)) {
+    Fail(ErrorKind::kBadFile, "{}: {} tokens are less than one window of {}; give a longer text or a smaller -c",
+         text_name_, reader.tokens_read(), settings_.context);
+  }
 }
 
 void EngineLab::RequireFree(Rung rung) {
@@ -143,61 +148,68 @@ ModelIdentity EngineLab::Prepare(Rung rung, const std::optional<std::string>& kn
   return Identify(GgufFile::Open(path));
 }
 
-EngineLab::Loaded& EngineLab::Base() {
-  if (base_ == nullptr) base_ = std::make_unique<Loaded>(source_->file.path(), backend_);
-  return *base_;
+size_t EngineLab::FitTogether(std::span<const Rung> rungs) {
+  const double room = kMemoryShare * static_cast<double>(AvailableMemory());
+  auto bytes = static_cast<double>(source_identity_.file_bytes);
+  size_t count = 0;
+  for (const Rung rung : rungs) {
+    bytes += static_cast<double>(std::filesystem::file_size(RungPath(rung)));
+    if (bytes > room) break;
+    ++count;
+  }
+  return std::max(count, size_t{1});
 }
 
-PerplexityResult EngineLab::Score(Loaded& model, Loaded* base, const LadderProgress& progress) {
+LadderQualities EngineLab::MeasureQuality(std::span<const Rung> rungs, const LadderProgress& progress) {
   const PerplexityOptions options{.context = settings_.context,
                                   .windows = settings_.windows,
-                                  .threads = threads_,
+                                  .activations = settings_.arithmetic,
+                                  .engine_rounding = EngineRounding::kOfModelsAndBase,
                                   .source = text_name_,
                                   .progress = progress};
-  return MeasurePerplexity(model.engine, base != nullptr ? &base->engine : nullptr, text_.text(), options);
-}
-
-PerplexityResult EngineLab::MeasureBase(const LadderProgress& progress) { return Score(Base(), nullptr, progress); }
-
-PerplexityResult EngineLab::MeasureQuality(Rung rung, const LadderProgress& progress) {
-  Loaded model(RungPath(rung), backend_);
-  return Score(model, &Base(), progress);
-}
-
-bool EngineLab::PrepareSpeed(std::span<const Rung> rungs) {
-  base_.reset();
-  uint64_t bytes = 0;
+  LoadedModel base(source_->file.path(), backend_);
+  std::vector<std::unique_ptr<LoadedModel>> loaded;
+  std::vector<Engine*> engines;
   for (const Rung rung : rungs) {
-    bytes += IsSource(rung) ? source_identity_.file_bytes : std::filesystem::file_size(RungPath(rung));
+    engines.push_back(&loaded.emplace_back(std::make_unique<LoadedModel>(RungPath(rung), backend_))->engine);
   }
-  together_ = static_cast<double>(bytes) <= kMemoryShare * static_cast<double>(AvailableMemory());
-  if (together_) {
-    for (const Rung rung : rungs) loaded_[rung] = LoadForSpeed(rung);
+  LadderQualities qualities;
+  if (!rungs.empty()) qualities.rungs = MeasurePerplexities(engines, &base.engine, text_.text(), options);
+  const auto whole = std::find_if(qualities.rungs.begin(), qualities.rungs.end(),
+                                  [](const PerplexityResult& result) { return result.base.has_value(); });
+  if (whole == qualities.rungs.end()) {
+    qualities.base = MeasurePerplexity(base.engine, nullptr, text_.text(), options);
+  } else {
+    qualities.base = {.activations = whole->activations,
+                      .windows = whole->windows,
+                      .tokens_scored = whole->tokens_scored,
+                      .window_nll = whole->base->window_nll,
+                      .seconds = whole->seconds,
+                      .base = std::nullopt,
+                      .engine = whole->base->engine,
+                      .failure = {}};
   }
-  return together_;
+  return qualities;
 }
 
-std::unique_ptr<EngineLab::Loaded> EngineLab::LoadForSpeed(Rung rung) {
-  auto loaded = std::make_unique<Loaded>(RungPath(rung), backend_);
-  const int context = std::max(settings_.prompt, settings_.generate);
-  loaded->session = std::make_unique<Session>(loaded->engine, SessionOptions{.context = context});
+std::vector<Sample> EngineLab::MeasureSpeed(const std::optional<Rung>& rung, std::span<const ThroughputTest> tests,
+                                            int round) {
+  LoadedModel loaded(rung.has_value() ? RungPath(*rung) : source_->file.path(), backend_);
+  const int vocab = loaded.model->spec.vocab;
+  Session session(loaded.engine, SessionOptions{.context = std::max(settings_.prompt, settings_.generate)});
+  // Both, whichever are left to take: a contender is warm in the same way in every turn.
   for (const ThroughputTest& test : {PromptTest(settings_), GenerationTest(settings_)}) {
-    WarmUp(*loaded->session, loaded->model->spec.vocab, test, settings_.seed);
+    WarmUp(session, vocab, test, settings_.seed);
   }
-  return loaded;
-}
-
-EngineLab::Loaded& EngineLab::LoadedRung(Rung rung) {
-  if (const auto found = loaded_.find(rung); found != loaded_.end()) return *found->second;
-  loaded_.clear();  // before the next one takes its memory
-  return *(loaded_[rung] = LoadForSpeed(rung));
-}
-
-Sample EngineLab::MeasureSpeed(Rung rung, const ThroughputTest& test, int round) {
-  Loaded& loaded = LoadedRung(rung);
-  // All rungs see the same tokens in a round.
-  return MeasureOnce(*loaded.session, loaded.model->spec.vocab, test, settings_.seed + static_cast<uint64_t>(round),
-                     work_);
+  std::vector<Sample> samples;
+  for (const ThroughputTest& test : tests) {
+    // All rungs see the same tokens in a round.
+    samples.push_back(MeasureOnce(session, vocab, test, settings_.seed + static_cast<uint64_t>(round), work_));
+    if (const std::string failure = FailureOf(session, loaded.engine, test); !failure.empty()) {
+      Fail(ErrorKind::kInvalid, "{}", failure);
+    }
+  }
+  return samples;
 }
 
 }  // namespace assay

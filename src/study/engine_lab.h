@@ -1,11 +1,11 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "backend/backend.h"
 #include "base/file.h"
@@ -30,23 +30,19 @@ class EngineLab : public LadderLab {
   std::string text_hash() const;
   std::filesystem::path RungPath(Rung rung) const;  // the source's own path when it is at that rung
 
+  void RequireText() override;
   void RequireFree(Rung rung) override;
   ModelIdentity Prepare(Rung rung, const std::optional<std::string>& known_digest,
                         const LadderProgress& progress) override;
-  PerplexityResult MeasureBase(const LadderProgress& progress) override;
-  PerplexityResult MeasureQuality(Rung rung, const LadderProgress& progress) override;
-  bool PrepareSpeed(std::span<const Rung> rungs) override;
-  Sample MeasureSpeed(Rung rung, const ThroughputTest& test, int round) override;
+  size_t FitTogether(std::span<const Rung> rungs) override;
+  LadderQualities MeasureQuality(std::span<const Rung> rungs, const LadderProgress& progress) override;
+  std::vector<Sample> MeasureSpeed(const std::optional<Rung>& rung, std::span<const ThroughputTest> tests,
+                                   int round) override;
 
  private:
   class FolderLock;
-  struct Loaded;
 
   bool IsSource(Rung rung) const;
-  Loaded& Base();
-  Loaded& LoadedRung(Rung rung);
-  std::unique_ptr<Loaded> LoadForSpeed(Rung rung);
-  PerplexityResult Score(Loaded& model, Loaded* base, const LadderProgress& progress);
 
   Backend& backend_;
   int threads_;
@@ -58,9 +54,6 @@ class EngineLab : public LadderLab {
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<Model> source_;
   ModelIdentity source_identity_;
-  std::unique_ptr<Loaded> base_;
-  bool together_ = true;
-  std::map<Rung, std::unique_ptr<Loaded>> loaded_;  // one alone unless together
 };
 
 }  // namespace assay

@@ -53,20 +53,24 @@ class EngineLabTest : public testing::Test {
 TEST_F(EngineLabTest, ALadderOfTwoRungsEndToEnd) {
   const auto lab = MakeLab();
   const LadderResult result = Climb(*lab);
-  ASSERT_EQ(result.rungs.size(), 2U);
-  EXPECT_EQ(result.windows, 3);
-  EXPECT_EQ(result.rungs[0].model.file, "tiny-qwen35-draft.gguf");
-  EXPECT_EQ(result.rungs[0].quality.ppl, result.base.ppl);
-  EXPECT_EQ(result.rungs[1].model.quant, "Q4_0");
-  EXPECT_LT(result.rungs[1].model.file_bytes, result.rungs[0].model.file_bytes / 2);
-  EXPECT_GT(result.rungs[1].quality.kld_mean, 0.0);
-  EXPECT_NE(result.rungs[1].quality.ppl, result.base.ppl);
-  for (const LadderRung& rung : result.rungs) {
-    EXPECT_EQ(rung.tg.size(), 2U);
-    EXPECT_EQ(rung.pp.size(), 2U);
-    EXPECT_GT(RateOf(rung.tg).mean, 0.0);
+  const std::vector<RungRuns>& rungs = result.runs.rungs;
+  ASSERT_EQ(rungs.size(), 2U);
+  const RunRecord& base = result.runs.base.quality;
+  EXPECT_EQ(FindMetric(base, "windows")->value, 3);
+  EXPECT_EQ(rungs[0].quality.model.file, "tiny-qwen35-draft.gguf");
+  EXPECT_EQ(rungs[1].quality.model.quant, "Q4_0");
+  EXPECT_LT(rungs[1].quality.model.file_bytes, rungs[0].quality.model.file_bytes / 2);
+  EXPECT_GT(FindMetric(rungs[1].quality, "kld_mean")->value, 0.0);
+  EXPECT_NE(FindMetric(rungs[1].quality, "ppl")->value, FindMetric(base, "ppl")->value);
+  EXPECT_EQ(FindMetric(rungs[1].quality, "base_ppl")->value, FindMetric(base, "ppl")->value);
+  for (const RungRuns& rung : rungs) {
+    EXPECT_EQ(rung.tg.samples.size(), 2U);
+    EXPECT_EQ(rung.pp.samples.size(), 2U);
+    EXPECT_GT(FindMetric(rung.tg, "tok_per_s")->value, 0.0);
+    EXPECT_TRUE(rung.tg.samples[0].conditions.work_seconds.has_value());
   }
-  EXPECT_FALSE(result.verdict.sentence.empty());
+  EXPECT_EQ(result.runs.placebo->tg.test, "placebo tg4");
+  EXPECT_FALSE(result.judgement.sentence().empty());
   EXPECT_TRUE(std::filesystem::exists(directory_ / "rungs/tiny-qwen35-draft-Q4_0.gguf"));
 }
 

@@ -3,22 +3,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "judge/speeds.h"
 #include "measure/environment.h"
 #include "measure/records.h"
 
 namespace assay {
 namespace {
 
+constexpr const char* kLadder = "ladder";
 constexpr const char* kPerplexity = "perplexity";
 constexpr const char* kThroughput = "throughput";
-constexpr const char* kPositions = "window_nll";
-constexpr const char* kTogether = "together";
-constexpr const char* kOneAtATime = "one at a time";
+constexpr const char* kWindows = "window_nll";
+
+using Json = nlohmann::ordered_json;
 
 void RequireSensible(const LadderSettings& settings) {
   if (settings.rungs.empty()) Fail(ErrorKind::kUsage, "a ladder without rungs; name at least one");
@@ -33,68 +36,67 @@ void RequireSensible(const LadderSettings& settings) {
   }
 }
 
-// All that the figures depend on besides model and environment, which the store keeps apart.
-std::string SettingsJson(const LadderSubject& subject, const LadderSettings& settings) {
-  nlohmann::ordered_json rungs = nlohmann::ordered_json::array();
+std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+Json SettingsJson(const LadderSubject& subject, const LadderSettings& settings) {
+  Json rungs = Json::array();
   for (const Rung rung : settings.rungs) rungs.push_back(TraitsOf(rung).name);
-  const nlohmann::ordered_json json = {{"text", subject.text},
-                                       {"text_hash", subject.text_hash},
-                                       {"backend", subject.backend},
-                                       {"threads", subject.threads},
-                                       {"rungs", rungs},
-                                       {"context", settings.context},
-                                       {"windows", settings.windows},
-                                       {"prompt", settings.prompt},
-                                       {"generate", settings.generate},
-                                       {"repetitions", settings.repetitions},
-                                       {"seed", settings.seed}};
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  return {{"text", subject.text},
+          {"text_hash", subject.text_hash},
+          {"backend", subject.backend},
+          {"threads", subject.threads},
+          {"rungs", rungs},
+          {"context", settings.context},
+          {"windows", settings.windows},
+          {"prompt", settings.prompt},
+          {"generate", settings.generate},
+          {"repetitions", settings.repetitions},
+          {"seed", settings.seed},
+          {"placebo", settings.placebo},
+          {kArithmeticSetting, ArithmeticName(settings.arithmetic)}};
 }
 
-const Metric& NeededMetric(const StoredRun& run, std::string_view name) {
-  for (const Metric& metric : run.record.metrics) {
-    if (metric.name == name) return metric;
-  }
-  Fail(ErrorKind::kBadFile, "the store has a {} run of {} without its {}; measure anew with --fresh", run.record.kind,
-       run.record.model.file, name);
-}
-
-LadderQuality QualityOf(const StoredRun& run) {
-  LadderQuality quality;
-  quality.ppl = NeededMetric(run, "ppl").value;
-  quality.ppl_se = NeededMetric(run, "ppl").error.value_or(0.0);
-  if (!run.record.base.has_value()) return quality;
-  quality.delta_pct = NeededMetric(run, "delta_pct").value;
-  quality.delta_pct_se = NeededMetric(run, "delta_pct").error.value_or(0.0);
-  quality.kld_mean = NeededMetric(run, "kld_mean").value;
-  quality.kld_se = NeededMetric(run, "kld_mean").error.value_or(0.0);
-  quality.kld_p99 = NeededMetric(run, "kld_p99").value;
-  quality.top1_agree = NeededMetric(run, "top1_agree").value;
-  return quality;
-}
-
-// The evidence of the guard that tripped.
-const std::string& WhyInvalid(const StoredRun& run) {
-  for (const GuardResult& guard : run.record.guards) {
-    if (guard.tripped) return guard.evidence;
-  }
-  Fail(ErrorKind::kBadFile, "the store has an invalid {} run of {} without the reason; measure anew with --fresh",
-       run.record.kind, run.record.model.file);
-}
-
-std::vector<TimedRate> RatesOf(const std::vector<Sample>& samples) {
-  std::vector<TimedRate> rates;
-  rates.reserve(samples.size());
-  for (const Sample& sample : samples) {
-    rates.push_back({.round = sample.round, .session = sample.session, .tok_per_s = sample.tok_per_s()});
-  }
-  return rates;
+// All that the figures depend on.
+std::string KeyOf(const LadderSubject& subject, const LadderSettings& settings) {
+  const Environment& e = subject.environment;
+  Json key = SettingsJson(subject, settings);
+  key["model"] = {subject.source.digest, subject.source.file};
+  key["environment"] = {e.cpu,      e.cores,         e.isa,        e.memory_bytes,         e.kernel,
+                        e.compiler, e.assay_version, e.build_type, e.governor.value_or("")};
+  return Dump(key);
 }
 
 bool HasRound(const StoredRun& run, int round) {
   return std::any_of(run.record.samples.begin(), run.record.samples.end(),
                      [&](const Sample& sample) { return sample.round == round; });
 }
+
+// What a stored quality must have to be told.
+void RequireWhole(const RunRecord& quality, const RunRecord& base) {
+  const auto fail = [&](std::string_view what) {
+    Fail(ErrorKind::kBadFile, "the store has a {} run of {} {}; measure anew with --fresh", quality.kind,
+         quality.model.file, what);
+  };
+  std::vector<const char*> names = {"ppl", "windows", "tokens_scored"};
+  if (quality.base.has_value()) names.insert(names.end(), {"delta_pct", "kld_mean", "kld_p99", "top1_agree"});
+  for (const char* name : names) {
+    if (FindMetric(quality, name) == nullptr) fail(fmt::format("without its {}", name));
+  }
+  if (SeriesOf(quality, kWindows).size() != SeriesOf(base, kWindows).size()) fail("over other windows than its base's");
+  if (ArithmeticOf(quality) != ArithmeticOf(base)) fail("of another arithmetic than its base's");
+}
+
+// Who is timed in the rounds.
+struct Contender {
+  std::string name;
+  ModelIdentity model;
+  std::optional<Rung> rung = std::nullopt;  // nothing: the source
+  bool placebo = false;
+
+  std::string TestName(const ThroughputTest& test) const {
+    return (placebo ? std::string(kPlaceboPrefix) : "") + test.name();
+  }
+};
 
 // One start of a ladder.
 class LadderRun {
@@ -105,11 +107,10 @@ class LadderRun {
     Reload();
   }
 
-  // The base comes first: a text that cannot be scored is known before the rungs are made.
   void MeasureAll() {
-    MeasureBase();
+    if (!Has(kPerplexity, subject_.text, subject_.source)) lab_.RequireText();
     for (const Rung rung : settings_.rungs) models_.push_back(Prepare(rung));
-    for (size_t i = 0; i < models_.size(); ++i) MeasureQuality(i);
+    MeasureQuality();
     MeasureSpeed();
   }
 
@@ -126,15 +127,14 @@ class LadderRun {
     return nullptr;
   }
 
+  bool Has(std::string_view kind, const std::string& test, const ModelIdentity& model) const {
+    return Find(kind, test, model) != nullptr;
+  }
+
   const StoredRun& Get(std::string_view kind, const std::string& test, const ModelIdentity& model) const {
     const StoredRun* run = Find(kind, test, model);
     if (run == nullptr) Fail(ErrorKind::kInternal, "no {} run {} of {} was kept", kind, test, model.file);
     return *run;
-  }
-
-  LadderProgress Step(std::string name) const {
-    watch_(name, 0.0);
-    return [this, name = std::move(name)](double share) { watch_(name, share); };
   }
 
   RunRecord NewRecord(const char* kind, std::string test, const ModelIdentity& model) const {
@@ -146,13 +146,6 @@ class LadderRun {
     record.model = model;
     record.settings = {{"backend", subject_.backend}, {"threads", std::to_string(subject_.threads)}};
     return record;
-  }
-
-  void MeasureBase() {
-    if (Find(kPerplexity, subject_.text, subject_.source) != nullptr) return;
-    RunRecord record = NewRecord(kPerplexity, subject_.text, subject_.source);
-    const PerplexityResult result = lab_.MeasureBase(Step(fmt::format("{}: perplexity", subject_.source.file)));
-    KeepQuality(std::move(record), result);
   }
 
   ModelIdentity Prepare(Rung rung) {
@@ -172,126 +165,161 @@ class LadderRun {
     return model;
   }
 
-  void MeasureQuality(size_t i) {
-    if (Find(kPerplexity, subject_.text, models_[i]) != nullptr) return;
-    const Rung rung = settings_.rungs[i];
-    RunRecord record = NewRecord(kPerplexity, subject_.text, models_[i]);
-    record.base = subject_.source;
-    try {
-      const PerplexityResult result =
-          lab_.MeasureQuality(rung, Step(fmt::format("{}: perplexity", TraitsOf(rung).name)));
-      KeepQuality(std::move(record), result);
-    } catch (const Error& error) {
-      if (error.kind() != ErrorKind::kInvalid) throw;
-      record.guards.push_back({.name = "finite", .tripped = true, .evidence = error.what()});
-      store_.AddStudyRun(study_.id, record);
+  bool IsSource(size_t i) const { return models_[i] == subject_.source; }
+
+  // The rungs whose quality the store does not have.
+  std::vector<size_t> QualityLeft() const {
+    std::vector<size_t> left;
+    for (size_t i = 0; i < models_.size(); ++i) {
+      if (!IsSource(i) && !Has(kPerplexity, subject_.text, models_[i])) left.push_back(i);
+    }
+    return left;
+  }
+
+  // In as few passes through the text as the memory allows, each of which takes the base once.
+  void MeasureQuality() {
+    while (true) {
+      const std::vector<size_t> left = QualityLeft();
+      const bool has_base = Has(kPerplexity, subject_.text, subject_.source);
+      if (left.empty() && has_base) return;
+      std::vector<Rung> rungs;
+      rungs.reserve(left.size());
+      for (const size_t i : left) rungs.push_back(settings_.rungs[i]);
+      if (!rungs.empty()) rungs.resize(std::clamp(lab_.FitTogether(rungs), size_t{1}, rungs.size()));
+      const std::string step = QualityStep(rungs);
+      watch_(step, 0.0);
+      RunRecord about = NewRecord(kPerplexity, subject_.text, subject_.source);
+      AddQualitySettings(about);
+      const LadderQualities measured = lab_.MeasureQuality(rungs, [&](double share) { watch_(step, share); });
+      if (!has_base) store_.AddStudyRun(study_.id, RecordOf(measured.base, about));
+      about.base = subject_.source;
+      for (size_t i = 0; i < rungs.size(); ++i) {
+        about.model = models_[left[i]];
+        store_.AddStudyRun(study_.id, RecordOf(measured.rungs[i], about));
+      }
       measured_ = true;
       Reload();
     }
   }
 
-  void KeepQuality(RunRecord record, const PerplexityResult& result) {
+  // "F16, Q8_0 and Q4_0: perplexity"
+  std::string QualityStep(std::span<const Rung> rungs) const {
+    std::string names = subject_.source.quant;
+    for (const Rung rung : rungs) names += fmt::format(", {}", TraitsOf(rung).name);
+    return names + ": perplexity";
+  }
+
+  void AddQualitySettings(RunRecord& record) const {
     record.settings.emplace_back("context", std::to_string(settings_.context));
     record.settings.emplace_back("windows", std::to_string(settings_.windows));
     record.settings.emplace_back("text_hash", subject_.text_hash);
-    store_.AddStudyRun(study_.id, RecordOf(result, std::move(record)));
-    measured_ = true;
-    Reload();
   }
 
-  bool Valid(size_t i) const { return Get(kPerplexity, subject_.text, models_[i]).status == RunStatus::kDone; }
+  std::array<ThroughputTest, 2> Tests() const { return {GenerationTest(settings_), PromptTest(settings_)}; }
 
-  std::vector<ThroughputTest> Tests() const { return {GenerationTest(settings_), PromptTest(settings_)}; }
-
-  // The valid rungs' indices.
-  std::vector<size_t> SpeedRungs() const {
-    std::vector<size_t> rungs;
+  // The source, the valid rungs that are not the source, and the placebo.
+  std::vector<Contender> Contenders() const {
+    std::vector<Contender> contenders = {{.name = subject_.source.quant, .model = subject_.source}};
     for (size_t i = 0; i < models_.size(); ++i) {
-      if (Valid(i)) rungs.push_back(i);
+      if (IsSource(i) || Get(kPerplexity, subject_.text, models_[i]).status != RunStatus::kDone) continue;
+      const Rung rung = settings_.rungs[i];
+      contenders.push_back({.name = std::string(TraitsOf(rung).name), .model = models_[i], .rung = rung});
     }
-    return rungs;
+    if (settings_.placebo) {
+      contenders.push_back({.name = "placebo " + subject_.source.quant, .model = subject_.source, .placebo = true});
+    }
+    return contenders;
   }
 
-  bool SpeedIsComplete(const std::vector<size_t>& rungs) const {
-    for (const size_t i : rungs) {
+  const StoredRun* SpeedRun(const Contender& contender, const ThroughputTest& test) const {
+    return Find(kThroughput, contender.TestName(test), contender.model);
+  }
+
+  bool SpeedIsComplete(const std::vector<Contender>& contenders) const {
+    for (const Contender& contender : contenders) {
       for (const ThroughputTest& test : Tests()) {
-        const StoredRun* run = Find(kThroughput, test.name(), models_[i]);
+        const StoredRun* run = SpeedRun(contender, test);
         if (run == nullptr || run->status == RunStatus::kRunning) return false;
       }
     }
     return true;
   }
 
-  // Every rung takes both tests in its turn, the turns of a round in an order of their own, so that drift of the
+  // Every contender takes both tests in its turn, the turns of a round in an order of their own, so that drift of the
   // machine hits all alike.
   void MeasureSpeed() {
-    const std::vector<size_t> rungs = SpeedRungs();
-    if (SpeedIsComplete(rungs)) return;
-    watch_("load the rungs", 0.0);
-    std::vector<Rung> names;
-    names.reserve(rungs.size());
-    for (const size_t i : rungs) names.push_back(settings_.rungs[i]);
-    BeginSpeedRuns(rungs, lab_.PrepareSpeed(names));
+    const std::vector<Contender> contenders = Contenders();
+    if (SpeedIsComplete(contenders)) return;
+    BeginSpeedRuns(contenders);
     for (int round = 0; round < settings_.repetitions; ++round) {
-      const std::vector<int> order = RoundOrder(static_cast<int>(rungs.size()), round, settings_.seed);
+      const std::vector<int> order = RoundOrder(static_cast<int>(contenders.size()), round, settings_.seed);
       for (size_t place = 0; place < order.size(); ++place) {
-        MeasureTurn(rungs[static_cast<size_t>(order[place])], round, static_cast<int>(place));
+        MeasureTurn(contenders[static_cast<size_t>(order[place])], round, place,
+                    static_cast<double>(place) / static_cast<double>(order.size()));
       }
     }
-    FinishSpeedRuns(rungs);
+    FinishSpeedRuns(contenders);
   }
 
-  void BeginSpeedRuns(const std::vector<size_t>& rungs, bool together) {
-    for (const size_t i : rungs) {
+  void BeginSpeedRuns(const std::vector<Contender>& contenders) {
+    for (const Contender& contender : contenders) {
       for (const ThroughputTest& test : Tests()) {
-        if (Find(kThroughput, test.name(), models_[i]) != nullptr) continue;
-        RunRecord record = NewRecord(kThroughput, test.name(), models_[i]);
+        if (SpeedRun(contender, test) != nullptr) continue;
+        RunRecord record = NewRecord(kThroughput, contender.TestName(test), contender.model);
         record.settings.emplace_back("seed", std::to_string(settings_.seed));
-        record.settings.emplace_back("loaded", together ? kTogether : kOneAtATime);
+        record.settings.emplace_back("tokens", std::to_string(test.tokens));
+        record.settings.emplace_back("depth", std::to_string(test.depth));
+        record.settings.emplace_back("repetitions", std::to_string(settings_.repetitions));
+        record.settings.emplace_back("placebo", settings_.placebo ? "measured" : "none");
+        record.settings.emplace_back("loaded", "for each turn");
         store_.BeginRun(study_.id, record);
       }
     }
     Reload();
   }
 
-  void MeasureTurn(size_t i, int round, int place) {
-    const Rung rung = settings_.rungs[i];
+  void MeasureTurn(const Contender& contender, int round, size_t place, double share) {
+    std::vector<ThroughputTest> tests;
     for (const ThroughputTest& test : Tests()) {
-      const StoredRun& run = Get(kThroughput, test.name(), models_[i]);
-      if (HasRound(run, round)) continue;
-      const size_t rungs = settings_.rungs.size();
-      watch_(fmt::format("speed, round {} of {}: {} {}", round + 1, settings_.repetitions, TraitsOf(rung).name,
-                         test.name()),
-             static_cast<double>(place) / static_cast<double>(rungs));
-      Sample sample = lab_.MeasureSpeed(rung, test, round);
-      sample.round = round;
-      sample.order = place;
-      sample.session = study_.session;
-      store_.AddSample(run.id, sample);
-      measured_ = true;
+      if (!HasRound(*SpeedRun(contender, test), round)) tests.push_back(test);
     }
+    if (tests.empty()) return;
+    watch_(fmt::format("speed, round {} of {}: {}", round + 1, settings_.repetitions, contender.name), share);
+    const std::vector<Sample> samples = lab_.MeasureSpeed(contender.rung, tests, round);
+    for (size_t i = 0; i < tests.size(); ++i) {
+      Sample sample = samples[i];
+      sample.round = round;
+      sample.order = static_cast<int>(place);
+      sample.session = study_.session;
+      store_.AddSample(SpeedRun(contender, tests[i])->id, sample);
+    }
+    measured_ = true;
   }
 
-  void FinishSpeedRuns(const std::vector<size_t>& rungs) {
+  // The guards are over all speeds, and each run has them.
+  void FinishSpeedRuns(const std::vector<Contender>& contenders) {
     Reload();
-    for (const size_t i : rungs) {
+    const std::vector<GuardResult> guards = CheckSpeeds(SpeedsOf(Runs()));
+    for (const Contender& contender : contenders) {
       for (const ThroughputTest& test : Tests()) {
-        const StoredRun& run = Get(kThroughput, test.name(), models_[i]);
+        const StoredRun& run = *SpeedRun(contender, test);
         if (run.status != RunStatus::kRunning) continue;
-        const Summary summary = RateOf(run.record.samples);
-        const std::vector<Metric> metrics = {{"tok_per_s", summary.mean, std::nullopt},
-                                             {"tok_per_s_sd", summary.sd, std::nullopt},
-                                             {"tok_per_s_median", summary.median, std::nullopt}};
-        RunRecord results;
-        results.metrics = metrics;
+        ThroughputResult result;
+        result.samples = run.record.samples;
+        std::vector<double> rates;
+        for (const Sample& sample : result.samples) rates.push_back(sample.tok_per_s());
+        result.tok_per_s = Summarize(rates);
+        RunRecord results = RecordOf(result, {});
+        results.guards.insert(results.guards.end(), guards.begin(), guards.end());
         store_.FinishRun(run.id, results);
       }
     }
     Reload();
   }
 
-  LadderRung RungResult(size_t i) const;
-  RungEvidence EvidenceOf(const LadderRung& rung) const;
+  LadderRuns Runs();
+  RungRuns RunsOf(std::string name, const ModelIdentity& model);
+  void KeepJudgement(const LadderJudgement& judgement, const PickRules& rules);
 
   Store& store_;
   LadderLab& lab_;
@@ -304,51 +332,64 @@ class LadderRun {
   bool measured_ = false;              // something, in this start
 };
 
-LadderRung LadderRun::RungResult(size_t i) const {
-  LadderRung rung;
-  rung.rung = settings_.rungs[i];
-  rung.model = models_[i];
-  const StoredRun& quality = Get(kPerplexity, subject_.text, rung.model);
-  if (quality.status == RunStatus::kInvalid) {
-    rung.invalid = WhyInvalid(quality);
-    return rung;
+RungRuns LadderRun::RunsOf(std::string name, const ModelIdentity& model) {
+  const StoredRun& quality = Get(kPerplexity, subject_.text, model);
+  RungRuns runs{.name = std::move(name), .quality = quality.record, .tg = {}, .pp = {}};
+  if (runs.valid() != (quality.status == RunStatus::kDone)) {
+    Fail(ErrorKind::kBadFile, "the store has an invalid {} run of {} without the reason; measure anew with --fresh",
+         runs.quality.kind, model.file);
   }
-  rung.quality = QualityOf(quality);
-  rung.tg = Get(kThroughput, GenerationTest(settings_).name(), rung.model).record.samples;
-  rung.pp = Get(kThroughput, PromptTest(settings_).name(), rung.model).record.samples;
-  return rung;
+  runs.quality.series = {{kWindows, store_.ReadSeries(quality.id, kWindows)}};
+  if (!runs.valid()) return runs;
+  runs.tg = Get(kThroughput, GenerationTest(settings_).name(), model).record;
+  runs.pp = Get(kThroughput, PromptTest(settings_).name(), model).record;
+  return runs;
 }
 
-RungEvidence LadderRun::EvidenceOf(const LadderRung& rung) const {
-  RungEvidence evidence;
-  evidence.name = TraitsOf(rung.rung).name;
-  evidence.invalid = rung.invalid;
-  evidence.bytes = rung.model.file_bytes;
-  evidence.generation = RatesOf(rung.tg);
-  return evidence;
+LadderRuns LadderRun::Runs() {
+  LadderRuns runs{.base = RunsOf(subject_.source.quant, subject_.source), .placebo = std::nullopt, .rungs = {}};
+  if (!runs.base.valid()) {
+    Fail(ErrorKind::kBadFile, "the store has an invalid perplexity run of {}, the base; measure anew with --fresh",
+         subject_.source.file);
+  }
+  RequireWhole(runs.base.quality, runs.base.quality);
+  for (size_t i = 0; i < models_.size(); ++i) {
+    runs.rungs.push_back(RunsOf(std::string(TraitsOf(settings_.rungs[i]).name), models_[i]));
+    if (runs.rungs.back().valid()) RequireWhole(runs.rungs.back().quality, runs.base.quality);
+  }
+  if (!settings_.placebo) return runs;
+  const Contender placebo{.name = "placebo", .model = subject_.source, .placebo = true};
+  runs.placebo = RungRuns{.name = placebo.name,
+                          .quality = {},
+                          .tg = Get(kThroughput, placebo.TestName(GenerationTest(settings_)), placebo.model).record,
+                          .pp = Get(kThroughput, placebo.TestName(PromptTest(settings_)), placebo.model).record};
+  return runs;
+}
+
+// One for each tolerated loss that was asked for.
+void LadderRun::KeepJudgement(const LadderJudgement& judgement, const PickRules& rules) {
+  const std::string test = fmt::format("{:g}% of perplexity may be lost", rules.max_loss_pct);
+  if (Has(kLadder, test, subject_.source)) return;
+  RunRecord record = NewRecord(kLadder, test, subject_.source);
+  record.settings.emplace_back("text", subject_.text);
+  AddQualitySettings(record);
+  record.settings.emplace_back(kArithmeticSetting, ArithmeticName(settings_.arithmetic));
+  record.settings.emplace_back("repetitions", std::to_string(settings_.repetitions));
+  record.settings.emplace_back("placebo", settings_.placebo ? "measured" : "none");
+  record.settings.emplace_back("max_loss_pct", fmt::format("{:g}", rules.max_loss_pct));
+  record.guards = judgement.guards;
+  record.verdicts = judgement.verdicts;
+  store_.AddStudyRun(study_.id, record);
 }
 
 LadderResult LadderRun::Result(const PickRules& rules) {
   LadderResult result;
   result.subject = subject_;
   result.settings = settings_;
-  const StoredRun& base = Get(kPerplexity, subject_.text, subject_.source);
-  result.base = QualityOf(base);
-  result.windows = static_cast<int64_t>(NeededMetric(base, "windows").value);
-  result.tokens_scored = static_cast<int64_t>(NeededMetric(base, "tokens_scored").value);
-  std::vector<RungEvidence> evidence;
-  for (size_t i = 0; i < models_.size(); ++i) {
-    result.rungs.push_back(RungResult(i));
-    evidence.push_back(EvidenceOf(result.rungs.back()));
-    if (!result.rungs.back().invalid.empty()) continue;
-    evidence.back().position_nll = store_.ReadSeries(Get(kPerplexity, subject_.text, models_[i]).id, kPositions);
-  }
-  result.verdict = Decide(evidence, store_.ReadSeries(base.id, kPositions), rules);
-  for (size_t i = 0; i < result.rungs.size(); ++i) result.rungs[i].verdict = result.verdict.rungs[i];
+  result.runs = Runs();
+  result.judgement = JudgeLadder(result.runs, rules);
+  KeepJudgement(result.judgement, rules);
   for (const StoredRun& run : runs_) {
-    for (const auto& [name, value] : run.record.settings) {
-      if (name == "loaded" && value == kOneAtATime) result.together = false;
-    }
     for (const Sample& sample : run.record.samples) result.sessions = std::max(result.sessions, sample.session);
   }
   result.measured_before = !measured_;
@@ -356,17 +397,6 @@ LadderResult LadderRun::Result(const PickRules& rules) {
 }
 
 }  // namespace
-
-double LadderRung::bits_per_weight() const {
-  return static_cast<double>(model.tensor_bytes) * 8.0 / static_cast<double>(model.parameters);
-}
-
-Summary RateOf(const std::vector<Sample>& samples) {
-  std::vector<double> rates;
-  rates.reserve(samples.size());
-  for (const Sample& sample : samples) rates.push_back(sample.tok_per_s());
-  return rates.empty() ? Summary{} : Summarize(rates);
-}
 
 ThroughputTest PromptTest(const LadderSettings& settings) {
   return {.kind = ThroughputTest::Kind::kPrompt, .tokens = settings.prompt, .depth = 0};
@@ -379,14 +409,17 @@ ThroughputTest GenerationTest(const LadderSettings& settings) {
 LadderResult RunLadder(Store& store, LadderLab& lab, const LadderSubject& subject, const LadderSettings& settings,
                        const PickRules& rules, bool fresh, const LadderWatch& watch) {
   RequireSensible(settings);
-  const std::string key = SettingsJson(subject, settings);
-  const StudyState study = store.OpenStudy(
-      {.kind = "ladder", .key = key, .settings = key, .model = subject.source, .environment = subject.environment},
-      fresh);
+  const StudyState study = store.OpenStudy({.kind = kLadder,
+                                            .key = KeyOf(subject, settings),
+                                            .settings = Dump(SettingsJson(subject, settings)),
+                                            .model = subject.source,
+                                            .environment = subject.environment},
+                                           fresh);
   LadderRun run(store, lab, subject, settings, watch, study);
   run.MeasureAll();
+  LadderResult result = run.Result(rules);
   if (!study.finished) store.FinishStudy(study.id);
-  return run.Result(rules);
+  return result;
 }
 
 }  // namespace assay

@@ -9,9 +9,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/thread_pool.h"
 #include "forge/quantize.h"
 #include "measure/environment.h"
+#include "text/prompt.h"
 #include "text/same_tokenizer.h"
 
 namespace assay {
@@ -79,11 +79,12 @@ std::unique_ptr<Model> RequantizedModel(const GgufFile& source, Rung rung, const
   return Model::Open(file);
 }
 
-EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, LoadedModel* draft, const std::string& draft_name,
-                                           std::span<const PromptSet> prompt_sets, const SpeculationLabOptions& options)
-    : target_(target), draft_(draft), options_(options) {
+EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, const ModelIdentity& identity, LoadedModel* draft,
+                                           const std::string& draft_name, std::span<const PromptSet> prompt_sets,
+                                           const SpeculationLabOptions& options)
+    : target_(target), draft_(draft), options_(options), learned_(options.max_draft) {
   const Backend& backend = target.engine.backend();
-  subject_ = {.target = Identify(target.model->file),
+  subject_ = {.target = identity,
               .draft = draft != nullptr ? std::optional(Identify(draft->model->file)) : std::nullopt,
               .draft_name = draft_name,
               .backend = backend.name(),
@@ -107,15 +108,13 @@ EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, LoadedModel* dra
   } else {
     drafter_ = MakeNgramDrafter();
   }
-  work_ = std::make_unique<FixedWork>(options.threads > 0 ? options.threads : HardwareThreads());
+  work_ = std::make_unique<FixedWork>(target.engine.backend().pool());
   WarmUp(prompt_sets.front().prompts.front());
 }
 
 std::vector<Token> EngineSpeculationLab::Encode(const Prompt& prompt) const {
-  const Tokenizer& tokenizer = *target_.model->tokenizer;
-  std::vector<Token> tokens = tokenizer.Encode(prompt.text, /*parse_special=*/true);
-  if (tokenizer.vocab().add_bos && tokenizer.vocab().bos) tokens.insert(tokens.begin(), *tokenizer.vocab().bos);
-  return tokens;
+  return EncodePrompt(*target_.model->tokenizer, prompt.text, /*parse_special=*/true, /*with_bos=*/!prompt.rendered)
+      .tokens;
 }
 
 int EngineSpeculationLab::ContextFor(std::span<const PromptSet> prompt_sets) const {
@@ -148,10 +147,15 @@ void EngineSpeculationLab::WarmUp(const Prompt& prompt) {
   const std::vector<Token> tokens = Encode(prompt);
   subject_.logit_hashes.push_back(LogitHash(*plain_, tokens));
   if (draft_alone_ != nullptr) subject_.logit_hashes.push_back(LogitHash(*draft_alone_, tokens));
-  PrepareCosts(prompt, {});
-  RoundSeconds(options_.max_draft);
-  PlainSeconds();
-  DraftSeconds();
+  try {
+    PrepareCosts(prompt, {});
+    RoundSeconds(options_.max_draft);
+    PlainSeconds();
+    DraftSeconds();
+  } catch (const Error& error) {
+    // Logits that are not finite are found again, and told, by the cells that decode with them: the others go on.
+    if (error.kind() != ErrorKind::kInvalid) throw;
+  }
 }
 
 std::string EngineSpeculationLab::TokenText(Token token) const {
@@ -173,7 +177,7 @@ TimedText EngineSpeculationLab::Speculate(const Prompt& prompt, const Speculatio
   speculating_->Truncate(0);
   return Timed([&](std::vector<SpeculationRound>& rounds) {
     return GenerateSpeculatively(*speculating_, *drafter_, Encode(prompt), {.max_tokens = options_.tokens}, options,
-                                 *target_.model->tokenizer, nullptr, rounds);
+                                 *target_.model->tokenizer, nullptr, rounds, learned_);
   });
 }
 

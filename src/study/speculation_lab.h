@@ -31,11 +31,13 @@ struct SpeculationLabOptions {
 // The steps on the engine.
 class EngineSpeculationLab : public SpeculationLab {
  public:
-  // `draft` is null for n-grams. All that is referred to must outlive the lab. The context holds the longest of the
-  // prompts with its text, within what the models were made for; throws kUsage for a prompt that does not fit, and for
-  // a draft with another tokenizer.
-  EngineSpeculationLab(LoadedModel& target, LoadedModel* draft, const std::string& draft_name,
-                       std::span<const PromptSet> prompt_sets, const SpeculationLabOptions& options);
+  // `identity` is the target's: its digest takes a reading of the whole file, which pairs of one target share. `draft`
+  // is null for n-grams. All that is referred to must outlive the lab. The context holds the longest of the prompts
+  // with its text, within what the models were made for; throws kUsage for a prompt that does not fit, and for a draft
+  // with another tokenizer.
+  EngineSpeculationLab(LoadedModel& target, const ModelIdentity& identity, LoadedModel* draft,
+                       const std::string& draft_name, std::span<const PromptSet> prompt_sets,
+                       const SpeculationLabOptions& options);
 
   PairSubject subject() const override { return subject_; }
   std::string TokenText(Token token) const override;
@@ -62,6 +64,7 @@ class EngineSpeculationLab : public SpeculationLab {
   std::unique_ptr<Session> speculating_;
   std::unique_ptr<Session> draft_alone_;  // null without a draft model
   std::unique_ptr<Drafter> drafter_;
+  DraftLength learned_;              // of texts of all prompt sets
   std::unique_ptr<FixedWork> work_;  // beside each text: how fast the machine is then
   std::vector<Token> held_;          // what the sessions hold for the costs
 };

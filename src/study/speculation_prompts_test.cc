@@ -43,6 +43,17 @@ TEST(PromptSetTest, ErrorsNameTheLine) {
                 "line 2: the id \"x\" is taken");
 }
 
+TEST(PromptSetTest, ConversationsKeepTheOrderOfTheirKeys) {
+  const PromptSet set = Parse(
+      R"({"id": "chat", "messages": [{"role": "user", "content": "a"}], "tools": [{"z": 1, "a": 2}], "thinking": true})");
+  ASSERT_EQ(set.prompts.size(), 1U);
+  EXPECT_EQ(set.prompts[0].id, "chat");
+  EXPECT_EQ(set.prompts[0].conversation,
+            R"({"messages":[{"role":"user","content":"a"}],"tools":[{"z":1,"a":2}],"thinking":true})");
+  ExpectBadLine(R"({"messages": []})", "line 1: no conversation");
+  ExpectBadLine(R"({"messages": [{"role": "user"}], "prompt": "a"})", "line 1: both");
+}
+
 TEST(PromptSetTest, AFileWithoutPromptsIsAnError) {
   ExpectBadLine("", "holds no prompts");
   ExpectBadLine("\n  \n", "holds no prompts");

@@ -41,7 +41,8 @@ Pattern::Pattern(std::string pattern) : pattern_(std::move(pattern)) {
   code_.reset(
       pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern_.data()), pattern_.size(), 0, &error, &offset, nullptr));
   if (code_ == nullptr) {
-    Fail(ErrorKind::kUsage, "'{}' is not a regular expression: {} at {}", Shown(pattern_), Reason(error), offset);
+    Fail(ErrorKind::kUsage, "'{}' is not a regular expression: {} at {}; correct it", Shown(pattern_), Reason(error),
+         offset);
   }
 }
 

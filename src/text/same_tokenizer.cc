@@ -40,4 +40,10 @@ void RequireSameTokenizer(const Tokenizer& a, std::string_view a_name, const Tok
   }
 }
 
+bool MayReadOtherwise(const Tokenizer& a, const Tokenizer& b) {
+  const VocabData& left = a.vocab();
+  const VocabData& right = b.vocab();
+  return left.pre != right.pre || left.model != right.model || left.add_space_prefix != right.add_space_prefix;
+}
+
 }  // namespace assay

@@ -24,37 +24,41 @@ constexpr std::array<std::string_view, 12> kEndNames = {
 
 void CheckId(const std::optional<Token>& token, std::string_view role, size_t size, std::string_view source) {
   if (token && (*token < 0 || static_cast<size_t>(*token) >= size)) {
-    Fail(ErrorKind::kBadFile, "{}: the {} token is {}, but the vocabulary has {} tokens", source, role, *token, size);
+    Fail(ErrorKind::kBadFile, "{}: the {} token is {}, but the vocabulary has {} tokens; {}", source, role, *token,
+         size, kGetAgain);
   }
 }
 
 void CheckTypes(const VocabData& vocab, std::string_view source) {
   if (!vocab.token_types.empty() && vocab.token_types.size() != vocab.tokens.size()) {
-    Fail(ErrorKind::kBadFile, "{}: {} token types for {} tokens", source, vocab.token_types.size(),
-         vocab.tokens.size());
+    Fail(ErrorKind::kBadFile, "{}: {} token types for {} tokens; {}", source, vocab.token_types.size(),
+         vocab.tokens.size(), kGetAgain);
   }
   for (size_t i = 0; i < vocab.token_types.size(); ++i) {
     const int64_t type = vocab.token_types[i];
     if (type < static_cast<int64_t>(TokenType::kNormal) || type > static_cast<int64_t>(TokenType::kByte)) {
-      Fail(ErrorKind::kBadFile, "{}: token {} has type {}, which is none of 1 to 6", source, i, type);
+      Fail(ErrorKind::kBadFile, "{}: token {} has type {}, which is none of 1 to 6; {}", source, i, type, kGetAgain);
     }
   }
 }
 
 void CheckScores(const VocabData& vocab, std::string_view source) {
   if (vocab.scores.size() != vocab.tokens.size()) {
-    Fail(ErrorKind::kBadFile, "{}: {} scores for {} tokens", source, vocab.scores.size(), vocab.tokens.size());
+    Fail(ErrorKind::kBadFile, "{}: {} scores for {} tokens; {}", source, vocab.scores.size(), vocab.tokens.size(),
+         kGetAgain);
   }
   const auto nan = std::find_if(vocab.scores.begin(), vocab.scores.end(), [](float s) { return std::isnan(s); });
   if (nan != vocab.scores.end()) {
-    Fail(ErrorKind::kBadFile, "{}: the score of token {} is not a number", source, nan - vocab.scores.begin());
+    Fail(ErrorKind::kBadFile, "{}: the score of token {} is not a number; {}", source, nan - vocab.scores.begin(),
+         kGetAgain);
   }
 }
 
 void CheckVocab(const VocabData& vocab, std::string_view source) {
-  if (vocab.tokens.empty()) Fail(ErrorKind::kBadFile, "{}: the vocabulary has no tokens", source);
+  if (vocab.tokens.empty()) Fail(ErrorKind::kBadFile, "{}: the vocabulary has no tokens; {}", source, kGetAgain);
   if (vocab.tokens.size() > INT32_MAX) {
-    Fail(ErrorKind::kBadFile, "{}: {} tokens are more than a token id can count", source, vocab.tokens.size());
+    Fail(ErrorKind::kBadFile, "{}: {} tokens are more than a token id can count; {}", source, vocab.tokens.size(),
+         kGetAgain);
   }
   CheckTypes(vocab, source);
   CheckId(vocab.bos, "BOS", vocab.tokens.size(), source);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -50,7 +51,7 @@ TEST(Usage, WrongUsageIsOneLineAndExitCode2) {
   ExpectError(RunAssay({"inspect", "a", "b"}), 2, "b");
   ExpectError(RunAssay({"inspect", kDraft, "--threads", "2"}), 2, "--threads");
   ExpectError(RunAssay({"quantize", kDraft, "out", "Q8_0", "-t", "0"}), 2, "--threads");
-  ExpectError(RunAssay({"quantize", kDraft, "out", "Q9"}), 2, "'Q9' is not a rung; there are F16, Q8_0");
+  ExpectError(RunAssay({"quantize", kDraft, "out", "Q9"}), 2, "'Q9' is not a rung; there are F16, BF16, Q8_0");
   ExpectError(RunAssay({"quantize", kDraft, "out", "Q8_0", "--tensor-type", "a=b"}), 2, "REGEX=TYPE");
   ExpectError(RunAssay({"synth", "--preset", "x", "out"}), 2, "qwen35-0.8B, ");
 }
@@ -78,6 +79,16 @@ TEST(Usage, ResultsThatCannotBeWrittenAreAnError) {
     const Outcome outcome = RunAssay(arguments, {.stdout_path = "/dev/full"});
     EXPECT_EQ(outcome.exit_code, 1);
     EXPECT_THAT(outcome.err, HasSubstr("standard output"));
+  }
+}
+
+// `| head`: no error, and nothing said, as of any program that the system ends so.
+TEST(Usage, AReaderThatGoesAwayEndsTheProgramAsSigpipeDoes) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"inspect", kDraft}, {"inspect", kDraft, "--json"}, {"--help"}}) {
+    const Outcome outcome = RunAssay(arguments, {.stdout_closed = true});
+    EXPECT_EQ(outcome.exit_code, 128 + SIGPIPE);
+    EXPECT_EQ(outcome.err, "");
   }
 }
 

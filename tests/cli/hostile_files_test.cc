@@ -76,6 +76,23 @@ TEST(HostileFiles, TensorsThatCannotBe) {
   ExpectRefused(with_tensor({4}, 99, 0), "unknown type 99");
 }
 
+TEST(HostileFiles, TypesThatAreKnownByNameAloneCanBeLookedAt) {
+  GgufBytes b(2, 1);
+  b.Key("general.architecture", GgufType::kString).Text("llama");
+  b.Tensor("t.weight", {256}, 16, 0).Tensor("u.weight", {8}, kF32, 96).Data(128);
+  const TemporaryDirectory directory;
+  const std::string path = directory / "m.gguf";
+  WriteBytes(path, b.str());
+  const Outcome text = RunAssay({"inspect", path});
+  EXPECT_EQ(text.exit_code, 0);
+  EXPECT_THAT(text.out, HasSubstr("IQ2_XXS"));
+  EXPECT_THAT(text.err, HasSubstr("m.gguf: Assay cannot compute with IQ2_XXS: this can be looked at only"));
+  EXPECT_THAT(RunAssay({"inspect", path, "--json"}).out, HasSubstr("\"not_computable\": [\n    \"IQ2_XXS\"\n  ]"));
+  const Outcome made = RunAssay({"quantize", path, directory / "out.gguf", "Q4_K_M"});
+  EXPECT_EQ(made.exit_code, 3);
+  EXPECT_THAT(made.err, HasSubstr("tensor 't.weight' is IQ2_XXS (16), which Assay cannot compute with"));
+}
+
 // A name with line breaks and terminal codes cannot break the one line, nor reach the terminal.
 TEST(HostileFiles, NamesCannotWriteToTheTerminal) {
   GgufBytes b(1, 0);

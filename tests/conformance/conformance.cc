@@ -53,10 +53,11 @@ FileMatrix RandomMatrix(Rng& rng, Format format, int64_t rows, int64_t columns, 
   return matrix;
 }
 
-std::vector<float> MatMul(Backend& backend, const Weight& weight, std::span<const float> in, int tokens) {
+std::vector<float> MatMul(Backend& backend, const Weight& weight, std::span<const float> in, int tokens,
+                          Arithmetic arithmetic) {
   std::vector<float> out(static_cast<size_t>(weight.rows * tokens), std::nanf(""));
   const Backend::MatMulTarget target = {&weight, out.data()};
-  backend.MatMul({&target, 1}, in.data(), tokens);
+  backend.MatMul({&target, 1}, in.data(), tokens, arithmetic);
   return out;
 }
 
@@ -146,14 +147,15 @@ std::vector<double> MinimaOf(const FileMatrix& matrix) {
   return minima;
 }
 
-CodeSteps StepsOf(const FileMatrix& matrix, std::span<const float> x) {
+CodeSteps StepsOf(const FileMatrix& matrix, std::span<const float> x, Arithmetic arithmetic) {
+  const double largest_code = arithmetic == Arithmetic::kFine ? 16383 : 127;
   constexpr double kScaleError = 1.0 + 0x1p-20;  // the scale and its inverse are floats themselves
   CodeSteps steps;
   steps.columns.resize(x.size());
   steps.minima.resize((x.size() + kMinimumColumns - 1) / kMinimumColumns);
   if (!IsBlockFormat(matrix.format)) return steps;
   for (size_t begin = 0; begin < x.size(); begin += kBlock) {
-    const double step = SizeOf(x.subspan(begin, kBlock)).most / 127 * kScaleError;
+    const double step = SizeOf(x.subspan(begin, kBlock)).most / largest_code * kScaleError;
     std::fill_n(steps.columns.begin() + static_cast<int64_t>(begin), kBlock, step);
   }
   if (!HasCodedSums(matrix.format)) return steps;
@@ -173,15 +175,17 @@ CodeSteps StepsOf(const FileMatrix& matrix, std::span<const float> x) {
   return steps;
 }
 
-std::vector<Allowance> ProductAllowances(const FileMatrix& matrix, std::span<const float> in, int tokens) {
+std::vector<Allowance> ProductAllowances(const FileMatrix& matrix, std::span<const float> in, int tokens,
+                                         Arithmetic arithmetic) {
   const std::vector<float> weights = matrix.Decode();
   const std::vector<double> minima = MinimaOf(matrix);
-  const bool shorts = (matrix.format == Format::kF16 || matrix.format == Format::kBF16) && tokens > kInvariantTokens;
+  const bool shorts = (matrix.format == Format::kF16 || matrix.format == Format::kBF16) &&
+                      arithmetic == Arithmetic::kEveryday && tokens > kInvariantTokens;
   const auto columns = static_cast<size_t>(matrix.columns);
   std::vector<Allowance> allowed;
   for (int t = 0; t < tokens; ++t) {
     const std::span<const float> x = in.subspan(static_cast<size_t>(t) * columns, columns);
-    CodeSteps steps = StepsOf(matrix, x);
+    CodeSteps steps = StepsOf(matrix, x, arithmetic);
     if (shorts) steps.columns = ShortSteps(x);
     for (size_t r = 0; r < static_cast<size_t>(matrix.rows); ++r) {
       const std::span<const float> w = std::span(weights).subspan(r * columns, columns);

@@ -38,7 +38,8 @@ struct FileMatrix {
 FileMatrix RandomMatrix(Rng& rng, Format format, int64_t rows, int64_t columns, int64_t experts = 1);
 
 // One product of one weight.
-std::vector<float> MatMul(Backend& backend, const Weight& weight, std::span<const float> in, int tokens);
+std::vector<float> MatMul(Backend& backend, const Weight& weight, std::span<const float> in, int tokens,
+                          Arithmetic arithmetic = Arithmetic::kEveryday);
 
 // The relative error of one rounding to float32.
 constexpr double kRoundingUnit = 0x1p-24;
@@ -58,7 +59,7 @@ struct CodeSteps {
   std::vector<double> minima;   // of each sum of activations that a minimum is multiplied with, each kMinimumColumns
 };
 inline constexpr int kMinimumColumns = 16;
-CodeSteps StepsOf(const FileMatrix& matrix, std::span<const float> x);
+CodeSteps StepsOf(const FileMatrix& matrix, std::span<const float> x, Arithmetic arithmetic);
 
 // What formats with minima subtract from (or add to) each value, per kMinimumColumns columns: [rows][columns / 16].
 // Empty for the other formats.
@@ -70,9 +71,11 @@ struct Allowance {
 };
 
 // For each value of out[t][row]: how far a backend may be from the exact product. It may round activations to 8 bits in
-// blocks of 32 for block formats and their sums, which minima are multiplied with, to 16 bits in records of 256; take
-// 16-bit codes of both sides for 16-bit formats in batches above 32; and accumulate in float32 in any order.
-std::vector<Allowance> ProductAllowances(const FileMatrix& matrix, std::span<const float> in, int tokens);
+// blocks of 32 for block formats (in fine arithmetic to 15) and their sums, which minima are multiplied with, to 16
+// bits in records of 256; take 16-bit codes of both sides for 16-bit formats in batches above 32 of everyday
+// arithmetic; and accumulate in float32 in any order.
+std::vector<Allowance> ProductAllowances(const FileMatrix& matrix, std::span<const float> in, int tokens,
+                                         Arithmetic arithmetic);
 
 // Why the products found cannot be those of a right backend; empty when they can. Each value is held to its bound, and
 // their mean square, in squared deviations, to what chi-squared reaches once in 1e9 (Laurent and Massart, 2000): that

@@ -145,6 +145,72 @@ TEST_P(ElementwiseTest, SiluAndGelu) {
     check(gated(Activation::kSilu), of_silu, same);
     check(gated(Activation::kGeluTanh), of_gelu, turn);
     check([&](Backend& b, float* out) { b.SiluGate(out, gate.data(), n); }, of_silu, same);
+    const auto alone = [&](Activation activation) {
+      return [&, activation](Backend& b, float* out) {
+        std::copy(gate.begin(), gate.end(), out);
+        b.Activate(activation, out, n);
+      };
+    };
+    check(alone(Activation::kSilu), of_silu, same);
+    check(alone(Activation::kGeluTanh), of_gelu, turn);
+  }
+}
+
+// g sigmoid(t) (u + 1) with t = 1.702 g, where the exponential turns the two roundings of t into 2 u |t| / (1 + e^t);
+// the sum and the last product are one u each.
+TEST_P(ElementwiseTest, ClampedSwiglu) {
+  const std::vector<float> gate = EveryKindOfFloat();
+  const auto n = static_cast<int64_t>(gate.size());
+  Rng rng(6);
+  std::vector<float> up(gate.size()), found(gate.size()), exact(gate.size());
+  for (float& value : up) value = static_cast<float>(20 * rng.Uniform() - 10);
+  backend_->GatedActivation(Activation::kClampedSwiglu, gate.data(), up.data(), n, found.data());
+  ref_->GatedActivation(Activation::kClampedSwiglu, gate.data(), up.data(), n, exact.data());
+  const auto turn = [](double x) { return 1.702 * std::min(x, 7.0); };
+  const auto lost = [&](double x) { return turn(x) < -kLargestExponent * (1 - 1e-6); };
+  ExpectUnits(
+      gate, found, exact, [&](double x) { return kSigmoid + 2 + 2 * std::abs(turn(x)) / (1 + std::exp(turn(x))); },
+      lost);
+  for (size_t i = 0; i < gate.size(); ++i) {
+    if (std::isfinite(gate[i]) && lost(static_cast<double>(gate[i]))) {
+      ASSERT_NEAR(found[i], exact[i], 8 * kLost) << "at " << gate[i];
+    }
+  }
+}
+
+// cap tanh(x / cap): the argument is off by u of itself, which tanh turns into at most half of u; tanh itself by 5 u of
+// 1 in the form 1 - 2 / (1 + e^2x) (the exponential 2, sum, quotient and difference 1 each); the product is one more.
+TEST_P(ElementwiseTest, SoftCapIsWithinUnitsOfTheCap) {
+  const std::vector<float> x = EveryKindOfFloat();
+  for (const float cap : {1.0F, 5.0F, 30.0F, 50.0F}) {
+    std::vector<float> found = x, exact = x;
+    backend_->SoftCap(found.data(), cap, static_cast<int64_t>(x.size()));
+    ref_->SoftCap(exact.data(), cap, static_cast<int64_t>(x.size()));
+    for (size_t i = 0; i < x.size(); ++i) {
+      if (std::isnan(x[i])) {
+        ASSERT_TRUE(std::isnan(found[i]));
+      } else {
+        ASSERT_NEAR(found[i], exact[i], 7 * kRoundingUnit * static_cast<double>(cap)) << "at " << x[i];
+      }
+    }
+  }
+}
+
+TEST_P(ElementwiseTest, ScalesAndSumsOfRowsAreRoundedOnce) {
+  const std::vector<float> x = EveryKindOfFloat();
+  const auto n = static_cast<int64_t>(x.size());
+  std::vector<float> y = x;
+  std::rotate(y.begin(), y.begin() + 12345, y.end());
+  for (const auto& [units, run] : std::vector<std::pair<double, std::function<void(Backend&, float*)>>>{
+           {-0.5, [&](Backend&b, float*out) { b.Scale(out, 0.7F, n); }},
+           {-0.5, [&](Backend&b, float*out) { b.AddToRows(out, y.data(), 10, static_cast<int>(n) / 10); }},
+           // The oracle rounds twice: product and sum in double, then to float.
+           {0.5, [&](Backend&b, float*out) { b.Add(out, y.data(), 0.7F, n); }}}) {
+    std::vector<float> found = x, exact = x;
+    run(*backend_, found.data());
+    run(*ref_, exact.data());
+    ExpectUnits(
+        x, found, exact, [allowed = units](double) { return allowed; }, NoneSkipped);
   }
 }
 
@@ -179,8 +245,8 @@ TEST_P(ElementwiseTest, SumsAreRoundedOnce) {
   Rng rng(3);
   std::rotate(y.begin(), y.begin() + 12345, y.end());
   std::vector<float> found = x, exact = x;
-  backend_->Add(found.data(), y.data(), static_cast<int64_t>(x.size()));
-  ref_->Add(exact.data(), y.data(), static_cast<int64_t>(x.size()));
+  backend_->Add(found.data(), y.data(), 1.0F, static_cast<int64_t>(x.size()));
+  ref_->Add(exact.data(), y.data(), 1.0F, static_cast<int64_t>(x.size()));
   ExpectUnits(
       x, found, exact, [](double) { return -0.5; }, NoneSkipped);
 }
@@ -227,11 +293,15 @@ TEST_P(ElementwiseTest, RmsNormEndsWhereSquaresDo) {
 // the sum are one rounding each, |a cos| + |b sin| is at most the norm, and the oracle rounds once more.
 TEST_P(ElementwiseTest, RopeOfBothPairings) {
   Rng rng(5);
-  std::vector<float> factors = Normals(rng, 16, 4);
-  for (float& factor : factors) factor = std::abs(factor);
+  std::vector<double> frequencies, slower;
+  for (int i = 0; i < 16; ++i) {
+    frequencies.push_back(std::pow(1e6, -2.0 * i / 32));
+    slower.push_back(frequencies.back() / std::abs(8.0 + rng.Normal()));
+  }
   for (const bool neox : {false, true}) {
     for (const bool scaled : {false, true}) {
-      const RopeParams rope = {32, neox, 1e6F, scaled ? 0.125F : 1.0F, scaled ? factors.data() : nullptr};
+      const float magnitude = scaled ? 1.25F : 1.0F;
+      const RopeParams rope = {32, neox, (scaled ? slower : frequencies).data(), magnitude};
       constexpr int kHeads = 3, kHeadDim = 48, kTokens = 9, kStride = kHeads * kHeadDim + 4, kHalf = 16;
       const std::vector<float> in = Normals(rng, kTokens * kStride);
       std::vector<float> found = in, exact = in;
@@ -245,7 +315,7 @@ TEST_P(ElementwiseTest, RopeOfBothPairings) {
         }
         const size_t partner = neox ? (at < kHalf ? i + kHalf : i - kHalf) : i ^ 1;
         const double norm = std::hypot(static_cast<double>(in[i]), static_cast<double>(in[partner]));
-        ASSERT_NEAR(found[i], exact[i], 4 * kRoundingUnit * norm) << "value " << i;
+        ASSERT_NEAR(found[i], exact[i], 4 * kRoundingUnit * norm * static_cast<double>(magnitude)) << "value " << i;
       }
     }
   }

@@ -69,6 +69,57 @@ TEST_P(OpsTest, RmsNormOfStridedRowsTakesRowByRow) {
   }
 }
 
+// The mean is off by e = (width + 2) u of the mean magnitude; the squares of what is left of it by (width + 4) u of
+// their sum and by e^2; root, quotient, difference and two products by u each; the bias's sum by u of both.
+std::vector<double> LayerNormBounds(std::span<const float> in, std::span<const float> weight,
+                                    std::span<const float> bias, double eps) {
+  const auto n = static_cast<double>(in.size());
+  double mean = 0, magnitude = 0, squares = 0;
+  for (const float x : in) mean += static_cast<double>(x) / n, magnitude += Magnitude(x) / n;
+  for (const float x : in) squares += std::pow(static_cast<double>(x) - mean, 2) / n;
+  const double e = (n + 2) * kUnit * magnitude, inverse = 1 / std::sqrt(squares + eps);
+  const double relative = (n + 4) / 2 * kUnit + e * e * inverse * inverse / 2 + 5 * kUnit;
+  std::vector<double> bounds;
+  for (size_t i = 0; i < in.size(); ++i) {
+    const double off = std::abs(static_cast<double>(in[i]) - mean), w = Magnitude(weight[i]);
+    const double shift = bias.empty() ? 0.0 : Magnitude(bias[i]);
+    bounds.push_back(w * inverse * (e + off * relative) + 2 * kUnit * (w * inverse * off + shift));
+  }
+  return bounds;
+}
+
+TEST_P(OpsTest, LayerNormOfStridedRows) {
+  Rng rng(20);
+  for (const int width : {2, 15, 100, 1024}) {
+    for (const double middle : {0.0, 30.0}) {
+      constexpr int kRows = 3;
+      const int stride = width + 5;
+      std::vector<float> in = Normals(rng, static_cast<size_t>(kRows * stride));
+      for (float& value : in) value += static_cast<float>(middle);
+      const std::vector<float> weight = Normals(rng, static_cast<size_t>(width));
+      for (const std::vector<float>& bias : {std::vector<float>(), Normals(rng, weight.size())}) {
+        std::vector<float> found = in, exact = in;
+        const float* shift = bias.empty() ? nullptr : bias.data();
+        backend_->LayerNorm(found.data(), weight.data(), shift, 1e-5F, kRows, width, stride, found.data());
+        ref_->LayerNorm(exact.data(), weight.data(), shift, 1e-5F, kRows, width, stride, exact.data());
+        for (size_t r = 0; r < kRows; ++r) {
+          const auto row = [&](const std::vector<float>& values) {
+            return std::span(values).subspan(r * static_cast<size_t>(stride), weight.size());
+          };
+          ExpectWithin(row(found), row(exact), LayerNormBounds(row(in), weight, bias, 1e-5));
+          std::vector<float> alone(weight.size());
+          backend_->LayerNorm(row(in).data(), weight.data(), shift, 1e-5F, 1, width, width, alone.data());
+          EXPECT_TRUE(SameBits(row(found), alone));
+        }
+        for (size_t i = 0; i < in.size(); ++i) {
+          if (i % static_cast<size_t>(stride) < weight.size()) continue;
+          ASSERT_EQ(found[i], in[i]) << "between the rows";
+        }
+      }
+    }
+  }
+}
+
 // A cache filled from position 0 to `positions`, on both backends.
 struct Caches {
   Caches(Backend& backend, Backend& ref, Rng& rng, CacheType type, int cells, int positions, int width) {
@@ -104,10 +155,18 @@ struct AttentionCase {
   int cells, first, tokens;
 };
 
+constexpr float kSinks[] = {0.5F, -1.0F, 3.0F, 2.0F, 0.0F, -4.0F, 1.0F, 6.0F};
+
 const AttentionCase kAttentionCases[] = {
-    {{4, 2, 64, 0.125F, 0}, CacheType::kF16, 64, 0, 33},   {{4, 4, 20, 0.2F, 0}, CacheType::kF32, 64, 3, 5},
-    {{8, 1, 128, 0.09F, 0}, CacheType::kF32, 300, 250, 9}, {{8, 2, 256, 0.0625F, 0}, CacheType::kF16, 100, 99, 1},
-    {{6, 2, 32, 0.2F, 10}, CacheType::kF16, 45, 60, 32},   {{2, 1, 16, 0.25F, 16}, CacheType::kF32, 60, 0, 40},
+    {{4, 2, 32, 0.2F, 0, 2.0F, nullptr}, CacheType::kF16, 64, 3, 33},
+    {{8, 2, 64, 0.125F, 20, 0.0F, kSinks}, CacheType::kF32, 64, 9, 32},
+    {{6, 1, 20, 0.2F, 0, 5.0F, kSinks}, CacheType::kF16, 64, 0, 5},
+    {{4, 2, 64, 0.125F, 0}, CacheType::kF16, 64, 0, 33},
+    {{4, 4, 20, 0.2F, 0}, CacheType::kF32, 64, 3, 5},
+    {{8, 1, 128, 0.09F, 0}, CacheType::kF32, 300, 250, 9},
+    {{8, 2, 256, 0.0625F, 0}, CacheType::kF16, 100, 99, 1},
+    {{6, 2, 32, 0.2F, 10}, CacheType::kF16, 45, 60, 32},
+    {{2, 1, 16, 0.25F, 16}, CacheType::kF32, 60, 0, 40},
 };
 
 double AsCached(float x, CacheType type) {
@@ -117,7 +176,8 @@ double AsCached(float x, CacheType type) {
 // Out is sum p_j v_j with p the softmax of scores s_j. A score of d products is off by (d + 1) u sum |q k| scale in any
 // order of additions, s_j - max by u of itself, an exponential by 2 u: p_j moves by their sum eta_j, and out, whose
 // weights stay normalised, by sum p_j |v_j - out| eta_j. The sums over n positions and the quotient add (n + 2) u of
-// the sum of magnitudes, each of the two sums.
+// the sum of magnitudes, each of the two sums. A cap has a slope of at most 1 and adds 7 u of itself
+// (elementwise_test); a sink is a position more, whose score is exact and whose value is 0.
 std::vector<double> AttentionBounds(const AttentionCase& c, const Caches& caches, std::span<const float> queries) {
   const AttentionParams& p = c.params;
   const int d = p.head_dim, kv_width = p.kv_heads * d;
@@ -133,23 +193,26 @@ std::vector<double> AttentionBounds(const AttentionCase& c, const Caches& caches
           c.type);
     };
     std::vector<double> weights(n), etas(n);
+    const auto cap = static_cast<double>(p.softcap);
     for (size_t j = 0; j < n; ++j) {
       for (int k = 0; k < d; ++k) {
         const double product = static_cast<double>(query[k]) * cached(caches.keys, j, k) * static_cast<double>(p.scale);
         weights[j] += product, etas[j] += (d + 1) * kUnit * std::abs(product);
       }
+      if (cap > 0) weights[j] = cap * std::tanh(weights[j] / cap), etas[j] += 7 * kUnit * cap;
     }
+    if (p.sinks != nullptr) weights.push_back(static_cast<double>(p.sinks[i % p.heads])), etas.push_back(0);
     const double top = *std::ranges::max_element(weights);
     double total = 0;
-    for (size_t j = 0; j < n; ++j) {
+    for (size_t j = 0; j < weights.size(); ++j) {
       etas[j] += (top - weights[j] + 2) * kUnit;
       weights[j] = std::exp(weights[j] - top), total += weights[j];
     }
     for (int k = 0; k < d; ++k) {
       double out = 0, bound = 0;
       for (size_t j = 0; j < n; ++j) out += weights[j] / total * cached(caches.values, j, k);
-      for (size_t j = 0; j < n; ++j) {
-        const double value = cached(caches.values, j, k);
+      for (size_t j = 0; j < weights.size(); ++j) {
+        const double value = j < n ? cached(caches.values, j, k) : 0.0;
         const double sums = 2 * (static_cast<double>(n) + 2) * kUnit * std::abs(value);
         bound += weights[j] / total * (std::abs(value - out) * etas[j] + sums);
       }
@@ -175,6 +238,13 @@ TEST_P(OpsTest, AttentionWithGroupsWindowsAndBothCacheTypes) {
     shorter.window = (p.window > 0 ? p.window : c.first + c.tokens) - 1;
     ref_->Attention(queries.data(), caches.exact, c.tokens, c.first, shorter, wrong.data());
     EXPECT_GE(FirstBeyond(wrong, exact, bounds), 0) << "first " << c.first;
+    if (p.softcap > 0.0F || p.sinks != nullptr) {
+      AttentionParams plain = p;
+      plain.softcap = p.softcap > 0.0F ? p.softcap * 1.01F : 0.0F;
+      plain.sinks = p.softcap > 0.0F ? p.sinks : nullptr;
+      ref_->Attention(queries.data(), caches.exact, c.tokens, c.first, plain, wrong.data());
+      EXPECT_GE(FirstBeyond(wrong, exact, bounds), 0) << "first " << c.first;
+    }
     std::vector<float> dropped = queries;
     for (size_t i = 0; i < dropped.size(); i += static_cast<size_t>(p.head_dim)) dropped[i] = 0.0F;
     ref_->Attention(dropped.data(), caches.exact, c.tokens, c.first, p, wrong.data());
@@ -418,6 +488,36 @@ TEST_P(OpsTest, DeltaRuleLogReplaysToTheSameBits) {
   }
 }
 
+// Value heads that are neighbours share a key head: the same bits as heads that lie apart, reordered.
+TEST_P(OpsTest, DeltaRuleOfNeighbours) {
+  Rng rng(21);
+  constexpr int kKeys = 2, kValues = 6, kDim = 20, kTokens = 5;
+  constexpr int kOrder[] = {0, 3, 1, 4, 2, 5};  // where a head that lies apart comes from
+  DeltaNetCase apart(rng, kKeys, kValues, kDim, kTokens), neighbours = apart;
+  neighbours.params.neighbours_share = true;
+  for (int h = 0; h < kValues; ++h) {
+    const int from = kOrder[h];
+    for (int t = 0; t < kTokens; ++t) {
+      const int values = t * apart.qkv_width() + 2 * kKeys * kDim;
+      std::copy_n(&neighbours.qkv[static_cast<size_t>(values + from * kDim)], kDim,
+                  &apart.qkv[static_cast<size_t>(values + h * kDim)]);
+      const auto to = static_cast<size_t>(t * kValues + h), source = static_cast<size_t>(t * kValues + from);
+      apart.alpha[to] = neighbours.alpha[source], apart.beta[to] = neighbours.beta[source];
+    }
+    const auto to = static_cast<size_t>(h), source = static_cast<size_t>(from);
+    apart.dt_bias[to] = neighbours.dt_bias[source], apart.a[to] = neighbours.a[source];
+    std::copy_n(&neighbours.state[source * kDim * kDim], kDim * kDim, &apart.state[to * kDim * kDim]);
+  }
+  const std::vector<float> found = neighbours.Run(*backend_, 0, kTokens, neighbours.state, {});
+  const std::vector<float> expected = apart.Run(*backend_, 0, kTokens, apart.state, {});
+  for (int t = 0; t < kTokens; ++t) {
+    for (int h = 0; h < kValues; ++h) {
+      EXPECT_TRUE(SameBits(std::span(found).subspan(static_cast<size_t>((t * kValues + kOrder[h]) * kDim), kDim),
+                           std::span(expected).subspan(static_cast<size_t>((t * kValues + h) * kDim), kDim)));
+    }
+  }
+}
+
 struct MoeCase {
   MoeCase(Rng& rng, Format format, int expert_count, int used_count, int token_count)
       : experts(expert_count),
@@ -432,30 +532,39 @@ struct MoeCase {
   static constexpr int kWidth = 256, kInner = 256;
   static constexpr float kBefore = 0.5F;  // what the sum is added to
 
-  std::vector<float> Run(Backend& backend, int first, int count) const {
+  std::vector<float> Run(Backend& backend, int first, int count, Arithmetic arithmetic = Arithmetic::kEveryday) const {
     const auto g = gate.LoadInto(backend), u = up.LoadInto(backend), d = down.LoadInto(backend);
     std::vector<float> out(static_cast<size_t>(count * kWidth), kBefore);
-    backend.Moe(in.data() + first * kWidth, logits.data() + first * experts, {g.get(), u.get(), d.get()}, used, count,
-                Activation::kSilu, out.data());
+    Backend::MoeWeights weights = {g.get(), u.get(), d.get()};
+    if (!gate_bias.empty()) {
+      weights.gate_bias = gate_bias.data(), weights.up_bias = up_bias.data(), weights.down_bias = down_bias.data();
+    }
+    Backend::MoeParams all = params;
+    all.used = used;
+    backend.Moe(in.data() + first * kWidth, logits.data() + first * experts, weights, all, count, arithmetic,
+                out.data());
     return out;
   }
 
   int experts, used, tokens;
   FileMatrix gate, up, down;
   std::vector<float> in, logits;
+  std::vector<float> gate_bias, up_bias, down_bias;  // empty: none
+  Backend::MoeParams params;
 };
 
 // One expert's part of the bounds. The codes' errors e of the input reach output r through g = G x and u = U x and
 // h = silu(g) u: to first order as sum_c v_c e_c with v = D_r (silu'(g) u G + silu(g) U), a sum of independent errors
 // like that of a product; and so those of the coded sums that minima meet. What is of second order (both factors off,
 // silu's curvature, at most 1/2) and what floats round is added up at its worst; h's own codes are a product's.
-void AddExpertBounds(const MoeCase& c, std::span<const float> x, int64_t expert, double share,
+void AddExpertBounds(const MoeCase& c, std::span<const float> x, int64_t expert, double share, Arithmetic arithmetic,
                      std::span<double> bounds) {
   constexpr size_t kWidth = MoeCase::kWidth, kInner = MoeCase::kInner;
   const FileMatrix gate = c.gate.Expert(expert), up = c.up.Expert(expert), down = c.down.Expert(expert);
   const std::vector<float> gates = gate.Decode(), ups = up.Decode(), downs = down.Decode();
   const std::vector<double> gate_minima = MinimaOf(gate), up_minima = MinimaOf(up);
-  const std::vector<Allowance> of_gate = ProductAllowances(gate, x, 1), of_up = ProductAllowances(up, x, 1);
+  const std::vector<Allowance> of_gate = ProductAllowances(gate, x, 1, arithmetic),
+                               of_up = ProductAllowances(up, x, 1, arithmetic);
   std::vector<double> by_gate(kInner), by_up(kInner), rest(kInner);
   std::vector<float> largest(kInner);  // the magnitudes that h may have
   for (size_t i = 0; i < kInner; ++i) {
@@ -472,9 +581,9 @@ void AddExpertBounds(const MoeCase& c, std::span<const float> x, int64_t expert,
               std::abs(by_up[i]) * of_up[i].floats;
     largest[i] = static_cast<float>(std::abs(h) + std::abs(by_gate[i]) * off_g + std::abs(by_up[i]) * off_u + rest[i]);
   }
-  const CodeSteps steps = StepsOf(gate, x);
+  const CodeSteps steps = StepsOf(gate, x, arithmetic);
   const size_t sums = gate_minima.empty() ? 0 : steps.minima.size();
-  const std::vector<Allowance> of_down = ProductAllowances(down, largest, 1);
+  const std::vector<Allowance> of_down = ProductAllowances(down, largest, 1, arithmetic);
   for (size_t r = 0; r < kWidth; ++r) {
     std::vector<double> through(kWidth), through_sums(sums);
     double worst = 0, magnitude = 0;
@@ -499,7 +608,7 @@ void AddExpertBounds(const MoeCase& c, std::span<const float> x, int64_t expert,
   }
 }
 
-std::vector<double> MoeBounds(const MoeCase& c) {
+std::vector<double> MoeBounds(const MoeCase& c, Arithmetic arithmetic) {
   constexpr size_t kWidth = MoeCase::kWidth;
   const auto experts = static_cast<size_t>(c.experts), used = static_cast<size_t>(c.used);
   std::vector<double> bounds(static_cast<size_t>(c.tokens) * kWidth);
@@ -513,7 +622,8 @@ std::vector<double> MoeBounds(const MoeCase& c) {
     for (const size_t e : order) total += std::exp(static_cast<double>(logits[e]));
     for (const size_t e : order) {
       AddExpertBounds(c, std::span(c.in).subspan(t * kWidth, kWidth), static_cast<int64_t>(e),
-                      std::exp(static_cast<double>(logits[e])) / total, std::span(bounds).subspan(t * kWidth, kWidth));
+                      std::exp(static_cast<double>(logits[e])) / total, arithmetic,
+                      std::span(bounds).subspan(t * kWidth, kWidth));
     }
   }
   return bounds;
@@ -525,7 +635,7 @@ TEST_P(OpsTest, MixtureOfExpertsWithTies) {
   for (int t = 0; t < c.tokens; t += 2) {
     std::fill_n(c.logits.begin() + t * c.experts + 2, 4, 9.0F);  // four of equal rank for three places
   }
-  ExpectWithin(c.Run(*backend_, 0, c.tokens), c.Run(*ref_, 0, c.tokens), MoeBounds(c));
+  ExpectWithin(c.Run(*backend_, 0, c.tokens), c.Run(*ref_, 0, c.tokens), MoeBounds(c, Arithmetic::kEveryday));
 }
 
 TEST_P(OpsTest, MixtureOfQuantisedExperts) {
@@ -534,9 +644,10 @@ TEST_P(OpsTest, MixtureOfQuantisedExperts) {
        {Format::kQ8_0, Format::kQ4_0, Format::kQ5_1, Format::kQ6_K, Format::kQ4_K, Format::kQ2_K}) {
     const MoeCase c(rng, format, 8, 2, 4);
     const std::vector<float> exact = c.Run(*ref_, 0, c.tokens);
-    const std::vector<double> bounds = MoeBounds(c);
+    const std::vector<double> bounds = MoeBounds(c, Arithmetic::kEveryday);
     SCOPED_TRACE(TraitsOf(format).name);
-    ExpectWithin(c.Run(*backend_, 0, c.tokens), exact, bounds);
+    const std::vector<float> everyday = c.Run(*backend_, 0, c.tokens);
+    ExpectWithin(everyday, exact, bounds);
     // They bite: gate and up exchanged, an expert's neighbour in its place, weights that are off by half.
     MoeCase exchanged = c, neighbour = c;
     std::swap(exchanged.gate, exchanged.up);
@@ -546,6 +657,63 @@ TEST_P(OpsTest, MixtureOfQuantisedExperts) {
     std::vector<float> scaled = exact;
     for (float& value : scaled) value = MoeCase::kBefore + (value - MoeCase::kBefore) * 0.5F;
     EXPECT_GE(FirstBeyond(scaled, exact, bounds), 0);
+    // Fine arithmetic is, and everyday arithmetic is not.
+    const std::vector<double> fine_bounds = MoeBounds(c, Arithmetic::kFine);
+    ExpectWithin(c.Run(*backend_, 0, c.tokens, Arithmetic::kFine), exact, fine_bounds);
+    EXPECT_GE(FirstBeyond(everyday, exact, fine_bounds), 0);
+  }
+}
+
+// With everything that a mixture may have: the bits of its steps one by one.
+TEST_P(OpsTest, MixtureOfExpertsIsItsSteps) {
+  Rng rng(22);
+  for (const Format format : {Format::kF32, Format::kQ4_0}) {
+    for (const bool renormalise : {false, true}) {
+      constexpr int kExperts = 5, kUsed = 2;
+      constexpr size_t kWidth = MoeCase::kWidth, kInner = MoeCase::kInner;
+      MoeCase c(rng, format, kExperts, kUsed, 3);
+      c.gate_bias = Normals(rng, kExperts * kInner), c.up_bias = Normals(rng, kExperts * kInner);
+      c.down_bias = Normals(rng, kExperts * kWidth);
+      const std::vector<float> expert_scale = Normals(rng, kExperts);
+      c.params = {.renormalise = renormalise,
+                  .scale = 1.5F,
+                  .expert_scale = expert_scale.data(),
+                  .activation = Activation::kClampedSwiglu};
+      const std::vector<float> found = c.Run(*backend_, 0, c.tokens);
+      for (size_t t = 0; t < static_cast<size_t>(c.tokens); ++t) {
+        const std::span<const float> logits = std::span(c.logits).subspan(t * kExperts, kExperts);
+        const std::span<const float> x = std::span(c.in).subspan(t * kWidth, kWidth);
+        std::vector<size_t> order(kExperts);
+        std::iota(order.begin(), order.end(), size_t{0});
+        std::ranges::stable_sort(order, std::greater(), [&](size_t e) { return logits[e]; });
+        const auto exponential = [&](size_t e) {
+          return std::exp(static_cast<double>(logits[e]) - static_cast<double>(logits[order[0]]));
+        };
+        std::vector<size_t> summed(kExperts);
+        std::iota(summed.begin(), summed.end(), size_t{0});
+        if (renormalise) summed = {order[0], order[1]};
+        double sum = 0;
+        for (const size_t e : summed) sum += exponential(e);
+        std::vector<float> expected(kWidth, MoeCase::kBefore);
+        for (size_t rank = 0; rank < kUsed; ++rank) {
+          const size_t e = order[rank];
+          const auto product = [&](const FileMatrix& matrix, const std::vector<float>& bias,
+                                   std::span<const float> input) {
+            const FileMatrix expert = matrix.Expert(static_cast<int64_t>(e));
+            std::vector<float> out = MatMul(*backend_, *expert.LoadInto(*backend_), input, 1);
+            backend_->AddToRows(out.data(), bias.data() + e * out.size(), 1, static_cast<int>(out.size()));
+            return out;
+          };
+          std::vector<float> gate = product(c.gate, c.gate_bias, x);
+          const std::vector<float> up = product(c.up, c.up_bias, x);
+          backend_->GatedActivation(c.params.activation, gate.data(), up.data(), kInner, gate.data());
+          const std::vector<float> down = product(c.down, c.down_bias, gate);
+          const double share = exponential(e) / sum * 1.5 * static_cast<double>(expert_scale[e]);
+          backend_->Add(expected.data(), down.data(), static_cast<float>(share), kWidth);
+        }
+        EXPECT_TRUE(SameBits(std::span(found).subspan(t * kWidth, kWidth), expected)) << "token " << t;
+      }
+    }
   }
 }
 
@@ -569,10 +737,13 @@ TEST_P(OpsTest, MixtureOfExpertsHasTheSameBitsInEveryBatch) {
   Rng rng(12);
   for (const Format format : {Format::kF16, Format::kQ4_K}) {
     const MoeCase c(rng, format, 8, 3, 32);
-    const std::vector<float> batch = c.Run(*backend_, 0, c.tokens);
-    for (int t = 0; t < c.tokens; ++t) {
-      const std::vector<float> alone = c.Run(*backend_, t, 1);
-      ASSERT_TRUE(SameBits(alone, std::span(batch).subspan(static_cast<size_t>(t * 256), 256))) << "token " << t;
+    for (const Arithmetic arithmetic : {Arithmetic::kEveryday, Arithmetic::kFine}) {
+      const std::vector<float> batch = c.Run(*backend_, 0, c.tokens, arithmetic);
+      for (int t = 0; t < c.tokens; ++t) {
+        const std::vector<float> alone = c.Run(*backend_, t, 1, arithmetic);
+        ASSERT_TRUE(SameBits(alone, std::span(batch).subspan(static_cast<size_t>(t * 256), 256)))
+            << "token " << t << ", " << ArithmeticName(arithmetic);
+      }
     }
   }
 }
@@ -587,15 +758,24 @@ std::vector<float> EveryOperation(Backend& backend) {
   const auto keep = [&](const std::vector<float>& values) { all.insert(all.end(), values.begin(), values.end()); };
   std::vector<float> x = Normals(rng, 4000, 5), y = Normals(rng, 4000, 5);
   backend.RmsNorm(x.data(), y.data(), 1e-6F, 10, 390, 400, x.data());
-  backend.Rope(x.data(), 5, 8, 100, 800, 77, {64, true, 1e4F, 1.0F, nullptr});
+  std::vector<double> frequencies(32);
+  for (size_t i = 0; i < 32; ++i) frequencies[i] = std::pow(1e4, -2.0 * static_cast<double>(i) / 64);
+  backend.Rope(x.data(), 5, 8, 100, 800, 77, {64, true, frequencies.data(), 1.0F});
   keep(x);
-  for (const Activation activation : {Activation::kSilu, Activation::kGeluTanh}) {
+  backend.LayerNorm(x.data(), y.data(), y.data() + 1, 1e-5F, 10, 390, 400, x.data());
+  backend.AddToRows(x.data(), y.data(), 10, 399);
+  backend.Scale(x.data(), 0.3F, 3999);
+  backend.Activate(Activation::kSilu, x.data(), 1999);
+  backend.Activate(Activation::kGeluTanh, x.data() + 2000, 1999);
+  keep(x);
+  backend.SoftCap(x.data(), 3.0F, 3999);
+  for (const Activation activation : {Activation::kSilu, Activation::kGeluTanh, Activation::kClampedSwiglu}) {
     backend.GatedActivation(activation, x.data(), y.data(), 4000, y.data());
     keep(y);
   }
   backend.SigmoidGate(x.data(), y.data(), 10, 399, 400, 400);
   backend.SiluGate(x.data(), y.data(), 3999);
-  backend.Add(x.data(), y.data(), 3999);
+  backend.Add(x.data(), y.data(), 0.7F, 3999);
   backend.AddGatedShared(x.data(), y.data(), y.data() + 7, 3, 501, x.data() + 2000);
   keep(x);
   std::vector<float> convolved(7 * 500);
@@ -615,7 +795,9 @@ std::vector<float> EveryOperation(Backend& backend) {
     keep(c.Run(backend, 0, c.tokens, state, {}));
     keep(state);
   }
-  keep(MoeCase(cache_rng, Format::kQ5_K, 6, 2, 9).Run(backend, 0, 9));
+  for (const Arithmetic arithmetic : {Arithmetic::kEveryday, Arithmetic::kFine}) {
+    keep(MoeCase(cache_rng, Format::kQ5_K, 6, 2, 9).Run(backend, 0, 9, arithmetic));
+  }
   return all;
 }
 

@@ -1,13 +1,17 @@
 // Products of every format on every backend.
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <functional>
 
 #include "base/error.h"
+#include "base/half.h"
 #include "conformance/conformance.h"
+#include "quant/k_layouts.h"
 
 namespace assay::conformance {
 namespace {
@@ -15,20 +19,28 @@ namespace {
 struct Case {
   std::string backend;
   Format format;
+  Arithmetic arithmetic;
 };
 
-void PrintTo(const Case& c, std::ostream* out) { *out << TraitsOf(c.format).name << " on " << c.backend; }
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << TraitsOf(c.format).name << " on " << c.backend << ", " << ArithmeticName(c.arithmetic);
+}
 
 std::vector<Case> AllCases() {
   std::vector<Case> cases;
   for (const std::string& backend : BackendsUnderTest()) {
-    for (const FormatTraits& traits : Formats()) cases.push_back({backend, traits.format});
+    for (const FormatTraits& traits : Formats()) {
+      for (const Arithmetic arithmetic : {Arithmetic::kEveryday, Arithmetic::kFine}) {
+        cases.push_back({backend, traits.format, arithmetic});
+      }
+    }
   }
   return cases;
 }
 
 std::string CaseName(const testing::TestParamInfo<Case>& info) {
-  return TestName(info.param.backend) + "_" + std::string(TraitsOf(info.param.format).name);
+  return fmt::format("{}_{}_{}", TestName(info.param.backend), TraitsOf(info.param.format).name,
+                     ArithmeticName(info.param.arithmetic));
 }
 
 // Columns that fill whole records of the backend and ones that do not.
@@ -46,6 +58,9 @@ std::vector<int64_t> ColumnsFor(Format format) {
 class ProductsTest : public testing::TestWithParam<Case> {
  protected:
   static std::unique_ptr<Backend> Make(int threads) { return MakeBackend(GetParam().backend, threads); }
+  static std::vector<float> Multiply(Backend& backend, const Weight& weight, std::span<const float> in, int tokens) {
+    return MatMul(backend, weight, in, tokens, GetParam().arithmetic);
+  }
 };
 
 TEST_P(ProductsTest, AgreeWithTheOracleWithinTheRoundingOfTheActivations) {
@@ -59,9 +74,9 @@ TEST_P(ProductsTest, AgreeWithTheOracleWithinTheRoundingOfTheActivations) {
       const auto exact_weight = matrix.LoadInto(*ref);
       for (const int tokens : {1, 2, 3, 5, 8, 9, kInvariantTokens + 1}) {
         const std::vector<float> in = Normals(rng, static_cast<size_t>(tokens * columns));
-        const std::vector<float> found = MatMul(*backend, *weight, in, tokens);
+        const std::vector<float> found = Multiply(*backend, *weight, in, tokens);
         const std::vector<float> exact = MatMul(*ref, *exact_weight, in, tokens);
-        ASSERT_EQ(Misfit(found, exact, ProductAllowances(matrix, in, tokens), rows, columns), "")
+        ASSERT_EQ(Misfit(found, exact, ProductAllowances(matrix, in, tokens, GetParam().arithmetic), rows, columns), "")
             << rows << " x " << columns << ", " << tokens << " tokens";
       }
     }
@@ -69,24 +84,25 @@ TEST_P(ProductsTest, AgreeWithTheOracleWithinTheRoundingOfTheActivations) {
 }
 
 TEST_P(ProductsTest, OfATokenHaveTheSameBitsInEveryBatchAndThreadCount) {
-  constexpr int kMost = kInvariantTokens;
+  // Fine arithmetic has no path of its own for long batches.
+  const int most = GetParam().arithmetic == Arithmetic::kFine ? kInvariantTokens + 12 : kInvariantTokens;
   const int64_t columns = ColumnsFor(GetParam().format).back();
   Rng rng(2);
   const FileMatrix matrix = RandomMatrix(rng, GetParam().format, 150, columns);
-  const std::vector<float> in = Normals(rng, static_cast<size_t>(kMost * columns));
+  const std::vector<float> in = Normals(rng, static_cast<size_t>(most * columns));
   std::vector<float> alone;
   for (const int threads : {1, 2, 3}) {
     const auto backend = Make(threads);
     const auto weight = matrix.LoadInto(*backend);
     if (alone.empty()) {
-      for (int t = 0; t < kMost; ++t) {
+      for (int t = 0; t < most; ++t) {
         const auto row = std::span(in).subspan(static_cast<size_t>(t * columns), static_cast<size_t>(columns));
-        const std::vector<float> out = MatMul(*backend, *weight, row, 1);
+        const std::vector<float> out = Multiply(*backend, *weight, row, 1);
         alone.insert(alone.end(), out.begin(), out.end());
       }
     }
-    for (int tokens = 1; tokens <= kMost; ++tokens) {
-      const std::vector<float> batch = MatMul(*backend, *weight, in, tokens);
+    for (int tokens = 1; tokens <= most; ++tokens) {
+      const std::vector<float> batch = Multiply(*backend, *weight, in, tokens);
       ASSERT_TRUE(SameBits(batch, std::span(alone).first(batch.size())))
           << tokens << " tokens, " << threads << " threads";
     }
@@ -118,9 +134,9 @@ TEST_P(ProductsTest, ReadTheSourceNoMoreWhenTheWeightSaysSo) {
   const auto weight = matrix.LoadInto(*backend);
   ASSERT_FALSE(weight->reads_source);
   const std::vector<float> in = Normals(rng, 256);
-  const std::vector<float> before = MatMul(*backend, *weight, in, 1);
+  const std::vector<float> before = Multiply(*backend, *weight, in, 1);
   std::ranges::fill(matrix.data, uint8_t{0});
-  EXPECT_TRUE(SameBits(MatMul(*backend, *weight, in, 1), before));
+  EXPECT_TRUE(SameBits(Multiply(*backend, *weight, in, 1), before));
 }
 
 TEST_P(ProductsTest, ShareOneInputAmongSeveralWeights) {
@@ -140,9 +156,9 @@ TEST_P(ProductsTest, ShareOneInputAmongSeveralWeights) {
       outs.emplace_back(static_cast<size_t>(matrix->rows * tokens));
     }
     for (size_t i = 0; i < weights.size(); ++i) targets.push_back({weights[i].get(), outs[i].data()});
-    backend->MatMul(targets, in.data(), tokens);
+    backend->MatMul(targets, in.data(), tokens, GetParam().arithmetic);
     for (size_t i = 0; i < weights.size(); ++i) {
-      EXPECT_TRUE(SameBits(outs[i], MatMul(*backend, *weights[i], in, tokens))) << "weight " << i;
+      EXPECT_TRUE(SameBits(outs[i], Multiply(*backend, *weights[i], in, tokens))) << "weight " << i;
     }
   }
 }
@@ -172,7 +188,7 @@ TEST_P(ProductsTest, ShowAnActivationThatIsNotANumber) {
   for (const int tokens : {1, 40}) {
     std::vector<float> in = Normals(rng, static_cast<size_t>(tokens * columns));
     in[77] = std::nanf("");
-    const std::vector<float> out = MatMul(*backend, *weight, in, tokens);
+    const std::vector<float> out = Multiply(*backend, *weight, in, tokens);
     EXPECT_TRUE(std::isnan(out[3]));
     if (tokens == 1) continue;
     EXPECT_TRUE(std::isfinite(out[16]));
@@ -183,12 +199,21 @@ INSTANTIATE_TEST_SUITE_P(All, ProductsTest, testing::ValuesIn(AllCases()), CaseN
 
 // ---- The bounds bite: the oracle with a plausible bug is beyond them.
 
-class WrongProductsTest : public testing::TestWithParam<Format> {
+struct WrongCase {
+  Format format;
+  Arithmetic arithmetic;
+};
+
+void PrintTo(const WrongCase& c, std::ostream* out) {
+  *out << TraitsOf(c.format).name << ", " << ArithmeticName(c.arithmetic);
+}
+
+class WrongProductsTest : public testing::TestWithParam<WrongCase> {
  protected:
   static constexpr int64_t kRows = 33;
   static constexpr int kTokens = 33;
 
-  WrongProductsTest() : matrix_(RandomMatrix(rng_, GetParam(), kRows, columns_)) {}
+  WrongProductsTest() : matrix_(RandomMatrix(rng_, GetParam().format, kRows, columns_)) {}
 
   // What is found with other weights or activations than those at hand.
   std::string MisfitOf(const std::vector<float>& weights, std::span<const float> in) {
@@ -197,15 +222,16 @@ class WrongProductsTest : public testing::TestWithParam<Format> {
     const FileMatrix wrong = {Format::kF32, kRows, columns_, 1, bytes};
     const auto exact_weight = matrix_.LoadInto(*ref_), wrong_weight = wrong.LoadInto(*ref_);
     return Misfit(MatMul(*ref_, *wrong_weight, in, kTokens), MatMul(*ref_, *exact_weight, in_, kTokens),
-                  ProductAllowances(matrix_, in_, kTokens), kRows, columns_);
+                  ProductAllowances(matrix_, in_, kTokens, GetParam().arithmetic), kRows, columns_);
   }
 
-  // The activations as 8-bit codes by `round` of their quotients by the step.
-  std::vector<float> Coded(const std::function<double(double)>& round) const {
+  // The activations as codes by `round` of their quotients by the step.
+  std::vector<float> Coded(Arithmetic arithmetic, const std::function<double(double)>& round) const {
     std::vector<float> coded = in_;
     for (int t = 0; t < kTokens; ++t) {
       const size_t begin = static_cast<size_t>(t * columns_);
-      const CodeSteps steps = StepsOf(matrix_, std::span(in_).subspan(begin, static_cast<size_t>(columns_)));
+      const CodeSteps steps =
+          StepsOf(matrix_, std::span(in_).subspan(begin, static_cast<size_t>(columns_)), arithmetic);
       for (size_t i = 0; i < steps.columns.size(); ++i) {
         if (steps.columns[i] == 0) continue;
         coded[begin + i] =
@@ -216,17 +242,24 @@ class WrongProductsTest : public testing::TestWithParam<Format> {
   }
 
   Rng rng_{7};
-  int64_t columns_ = ColumnsFor(GetParam()).back();
+  int64_t columns_ = ColumnsFor(GetParam().format).back();
   FileMatrix matrix_;
   std::vector<float> in_ = Normals(rng_, static_cast<size_t>(kTokens* columns_));
   std::unique_ptr<Backend> ref_ = MakeBackend("ref", 2);
 };
 
 TEST_P(WrongProductsTest, RoundedCodesAreWithinTheBoundsAndCutOffOnesBeyond) {
-  EXPECT_EQ(MisfitOf(matrix_.Decode(), Coded([](double x) { return std::nearbyint(x); })), "");
-  if (TraitsOf(GetParam()).block_size == 1) return;  // float formats have no codes of 8 bits
-  EXPECT_NE(MisfitOf(matrix_.Decode(), Coded([](double x) { return std::trunc(x); })), "");
-  EXPECT_NE(MisfitOf(matrix_.Decode(), Coded([](double x) { return std::floor(x); })), "");
+  const Arithmetic own = GetParam().arithmetic;
+  EXPECT_EQ(MisfitOf(matrix_.Decode(), Coded(own, [](double x) { return std::nearbyint(x); })), "");
+  if (TraitsOf(GetParam().format).block_size == 1) return;  // float formats have no codes
+  EXPECT_NE(MisfitOf(matrix_.Decode(), Coded(own, [](double x) { return std::trunc(x); })), "");
+  EXPECT_NE(MisfitOf(matrix_.Decode(), Coded(own, [](double x) { return std::floor(x); })), "");
+}
+
+TEST_P(WrongProductsTest, EverydayCodesAreBeyondTheBoundsOfFineOnes) {
+  if (GetParam().arithmetic == Arithmetic::kEveryday || TraitsOf(GetParam().format).block_size == 1) return;
+  const auto nearest = [](double x) { return std::nearbyint(x); };
+  EXPECT_NE(MisfitOf(matrix_.Decode(), Coded(Arithmetic::kEveryday, nearest)), "");
 }
 
 TEST_P(WrongProductsTest, ADroppedColumnIsBeyondTheBounds) {
@@ -262,28 +295,68 @@ TEST_P(WrongProductsTest, AMinimumOfTheNeighbourIsBeyondTheBounds) {
   EXPECT_NE(MisfitOf(wrong, in_), "");
 }
 
-std::vector<Format> AllFormats() {
-  std::vector<Format> formats;
-  for (const FormatTraits& traits : Formats()) formats.push_back(traits.format);
-  return formats;
+std::vector<WrongCase> AllWrongCases() {
+  std::vector<WrongCase> cases;
+  for (const FormatTraits& traits : Formats()) {
+    for (const Arithmetic arithmetic : {Arithmetic::kEveryday, Arithmetic::kFine}) {
+      cases.push_back({traits.format, arithmetic});
+    }
+  }
+  return cases;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, WrongProductsTest, testing::ValuesIn(AllFormats()),
-                         [](const auto& test) { return std::string(TraitsOf(test.param).name); });
+INSTANTIATE_TEST_SUITE_P(All, WrongProductsTest, testing::ValuesIn(AllWrongCases()), [](const auto& test) {
+  return fmt::format("{}_{}", TraitsOf(test.param.format).name, ArithmeticName(test.param.arithmetic));
+});
+
+// One row of a super-block with the same scale and code everywhere.
+template <typename Layout>
+FileMatrix ConstantRow(Format format, int scale, int code) {
+  SymmetricFields fields;
+  fields.d = FloatToHalf(1.0F);
+  std::ranges::fill(fields.scale, static_cast<int8_t>(scale));
+  std::ranges::fill(fields.code, static_cast<int8_t>(code));
+  FileMatrix matrix = {format, 1, kSuperBlock, 1, std::vector<uint8_t>(Layout::kBytes)};
+  Layout::Pack(fields, matrix.data.data());
+  return matrix;
+}
+
+// Of all formats blocks of Q6_K and then of IQ4_XS can have the largest sums: docs/kernels.md.
+TEST(FineArithmeticTest, HoldsTheLargestSums) {
+  const FileMatrix six = ConstantRow<Q6KLayout>(Format::kQ6_K, Q6KLayout::kMinScale, Q6KLayout::kMinCode);
+  const FileMatrix four = ConstantRow<Iq4XsLayout>(Format::kIQ4_XS, Iq4XsLayout::kMinScale, 0);  // level -127
+  for (const FileMatrix& matrix : {six, four}) {
+    const float value = matrix.Decode().front();
+    EXPECT_EQ(value, matrix.format == Format::kQ6_K ? 128.0F * 32 : 32.0F * 127);
+    for (const float x : {1.0F, -1.0F}) {
+      const std::vector<float> in(kSuperBlock, x);
+      const std::vector<float> exact = {x * value * kSuperBlock};
+      for (const std::string& name : BackendsUnderTest()) {
+        const auto backend = MakeBackend(name, 1);
+        const std::vector<float> found = MatMul(*backend, *matrix.LoadInto(*backend), in, 1, Arithmetic::kFine);
+        EXPECT_EQ(Misfit(found, exact, ProductAllowances(matrix, in, 1, Arithmetic::kFine), 1, kSuperBlock), "")
+            << TraitsOf(matrix.format).name << " on " << name;
+      }
+    }
+  }
+}
 
 TEST(InstructionSetsTest, GiveTheSameBits) {
   Rng rng(6);
   for (const FormatTraits& traits : Formats()) {
     const int64_t columns = ColumnsFor(traits.format).back();
     const FileMatrix matrix = RandomMatrix(rng, traits.format, 37, columns);
-    for (const int tokens : {1, 7, kInvariantTokens, 45}) {
-      const std::vector<float> in = Normals(rng, static_cast<size_t>(tokens * columns));
-      std::vector<float> first;
-      for (const std::string& name : BackendsUnderTest()) {
-        const auto backend = MakeBackend(name, 2);
-        const std::vector<float> out = MatMul(*backend, *matrix.LoadInto(*backend), in, tokens);
-        if (first.empty()) first = out;
-        EXPECT_TRUE(SameBits(out, first)) << traits.name << " on " << name << ", " << tokens << " tokens";
+    for (const Arithmetic arithmetic : {Arithmetic::kEveryday, Arithmetic::kFine}) {
+      for (const int tokens : {1, 7, kInvariantTokens, 45}) {
+        const std::vector<float> in = Normals(rng, static_cast<size_t>(tokens * columns));
+        std::vector<float> first;
+        for (const std::string& name : BackendsUnderTest()) {
+          const auto backend = MakeBackend(name, 2);
+          const std::vector<float> out = MatMul(*backend, *matrix.LoadInto(*backend), in, tokens, arithmetic);
+          if (first.empty()) first = out;
+          EXPECT_TRUE(SameBits(out, first))
+              << traits.name << " on " << name << ", " << tokens << " tokens, " << ArithmeticName(arithmetic);
+        }
       }
     }
   }

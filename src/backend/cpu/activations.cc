@@ -6,11 +6,11 @@
 namespace assay::cpu {
 namespace {
 
-struct Int8Encoding {
+struct CodeEncoding {
   Encoding encoding;
   int64_t bytes;  // for a block
 };
-constexpr Int8Encoding kInt8Encodings[] = {{Encoding::kOffset32, sizeof(OffsetMeta)},
+constexpr CodeEncoding kCodeEncodings[] = {{Encoding::kOffset32, sizeof(OffsetMeta)},
                                            {Encoding::kMinimum32, sizeof(MinimumMeta)},
                                            {Encoding::kOffset16, sizeof(OffsetMeta)},
                                            {Encoding::kSuper32, sizeof(SuperMeta)},
@@ -44,21 +44,23 @@ void Activations::ShapeBlocks(Plane& plane, int64_t blocks, int64_t block_bytes,
 }
 
 void Activations::Encode(const KernelTable& kernels, ThreadPool& pool, const float* x, int tokens, int64_t columns,
-                         EncodingSet wanted) {
+                         EncodingSet wanted, Arithmetic arithmetic) {
   floats_ = x;
   columns_ = columns;
   const int64_t blocks = BlocksOf(columns);
-  const bool together = tokens > 1 && tokens <= MostTokensInTiles(kernels);
+  const bool fine = arithmetic == Arithmetic::kFine;
+  const bool together = !fine && tokens > 1 && tokens <= MostTokensInTiles(kernels);
   const auto shape = [&](Plane& plane, int64_t count, int64_t block_bytes) {
     (together ? ShapeBlocks : ShapeRows)(plane, count, block_bytes, tokens);
   };
-  bool int8 = false;
-  for (const auto& [encoding, bytes] : kInt8Encodings) {
+  bool coded = false;
+  for (const auto& [encoding, bytes] : kCodeEncodings) {
     const bool has = wanted.Has(encoding);
-    int8 = int8 || has;
+    coded = coded || has;
     shape(MetaOf(encoding), has ? blocks : 0, bytes);
   }
-  shape(codes_, int8 ? blocks : 0, kBlockColumns);
+  code_bytes_ = kBlockColumns * (fine ? 2 : 1);
+  shape(codes_, coded ? blocks : 0, code_bytes_);
   const bool shorts = wanted.Has(Encoding::kShorts);
   ShapeRows(shorts_, shorts ? blocks : 0, kBlockColumns * 2, tokens);
   ShapeRows(MetaOf(Encoding::kShorts), shorts ? blocks : 0, sizeof(float), tokens);
@@ -71,11 +73,11 @@ void Activations::Encode(const KernelTable& kernels, ThreadPool& pool, const flo
     const float* row = x + token * columns;
     const auto meta = [&](Encoding encoding) { return wanted.Has(encoding) ? MetaOf(encoding).row(token) : nullptr; };
     if (copies) std::memcpy(copied_floats_.row(token), row, static_cast<size_t>(columns) * sizeof(float));
-    if (int8) {
-      kernels.encode({row, columns, together ? tokens : 1, As<int8_t>(codes_.row(token)),
-                      As<OffsetMeta>(meta(Encoding::kOffset32)), As<MinimumMeta>(meta(Encoding::kMinimum32)),
-                      As<OffsetMeta>(meta(Encoding::kOffset16)), As<SuperMeta>(meta(Encoding::kSuper32)),
-                      As<SuperMeta>(meta(Encoding::kSuper16))});
+    if (coded) {
+      const auto encoder = fine ? kernels.encode_fine : kernels.encode;
+      encoder({row, columns, together ? tokens : 1, codes_.row(token), As<OffsetMeta>(meta(Encoding::kOffset32)),
+               As<MinimumMeta>(meta(Encoding::kMinimum32)), As<OffsetMeta>(meta(Encoding::kOffset16)),
+               As<SuperMeta>(meta(Encoding::kSuper32)), As<SuperMeta>(meta(Encoding::kSuper16))});
     }
     if (shorts) {
       kernels.encode_shorts(row, columns, As<int16_t>(shorts_.row(token)), As<float>(meta(Encoding::kShorts)));
@@ -105,9 +107,10 @@ void Activations::Gather(const Activations& from, const int32_t* rows, int count
       }
     }
   };
-  copy(from.codes_, codes_, kBlockColumns);
+  code_bytes_ = from.code_bytes_;
+  copy(from.codes_, codes_, code_bytes_);
   copy(from.shorts_, shorts_, kBlockColumns * 2);
-  for (const auto& [encoding, bytes] : kInt8Encodings) copy(from.MetaOf(encoding), MetaOf(encoding), bytes);
+  for (const auto& [encoding, bytes] : kCodeEncodings) copy(from.MetaOf(encoding), MetaOf(encoding), bytes);
   copy(from.MetaOf(Encoding::kShorts), MetaOf(Encoding::kShorts), sizeof(float));
   wants_floats_ = from.wants_floats_;
   ShapeRows(copied_floats_, wants_floats_ ? columns_ : 0, sizeof(float), count);

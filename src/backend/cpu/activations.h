@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "backend/backend.h"
 #include "backend/cpu/aligned.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "base/thread_pool.h"
@@ -26,7 +27,7 @@ class Activations {
  public:
   // Encodes; `x` [tokens][columns] must stay until the products are done. Memory is kept from call to call.
   void Encode(const KernelTable& kernels, ThreadPool& pool, const float* x, int tokens, int64_t columns,
-              EncodingSet wanted);
+              EncodingSet wanted, Arithmetic arithmetic);
   // The rows of another batch that `rows` names, encoded as they are there.
   void Gather(const Activations& from, const int32_t* rows, int count);
 
@@ -51,8 +52,9 @@ class Activations {
   const float* floats_ = nullptr;
   bool wants_floats_ = false;
   int64_t columns_ = 0;
-  Plane copied_floats_;  // of Gather
-  Plane codes_, shorts_;
+  Plane copied_floats_;     // of Gather
+  Plane codes_, shorts_;    // codes_: int8 or, in fine arithmetic, int16
+  int64_t code_bytes_ = 0;  // of a block in codes_
   Plane meta_[kEncodings];
 };
 

@@ -56,6 +56,11 @@ class CpuBackend : public Backend {
   std::string description() const override {
     return fmt::format("cpu: {}, {} {}", kernels_.name, pool_.size(), pool_.size() == 1 ? "thread" : "threads");
   }
+  ThreadPool& pool() override { return pool_; }
+
+  std::string_view Describe(Arithmetic arithmetic) const override {
+    return arithmetic == Arithmetic::kFine ? "int16 in blocks of 32" : "int8 in blocks of 32";
+  }
 
   std::unique_ptr<Weight> Load(const WeightSource& source) override {
     return std::make_unique<CpuWeight>(source, pool_, arena_);
@@ -79,21 +84,27 @@ class CpuBackend : public Backend {
     });
   }
 
-  void MatMul(std::span<const MatMulTarget> targets, const float* in, int tokens) override {
+  void MatMul(std::span<const MatMulTarget> targets, const float* in, int tokens, Arithmetic arithmetic) override {
     cpu::EncodingSet encodings;
     std::vector<cpu::Product> products;
     for (const MatMulTarget& target : targets) {
       const CpuWeight& weight = Own(*target.weight);
-      encodings.Add(cpu::EncodingFor(kernels_, weight.packing(), tokens));
+      encodings.Add(cpu::EncodingFor(kernels_, weight.packing(), tokens, arithmetic));
       products.push_back({&weight, 0, 0, tokens, target.out});
     }
-    activations_.Encode(kernels_, pool_, in, tokens, targets.front().weight->columns, encodings);
-    cpu::RunProducts(kernels_, pool_, products, activations_);
+    activations_.Encode(kernels_, pool_, in, tokens, targets.front().weight->columns, encodings, arithmetic);
+    cpu::RunProducts(kernels_, pool_, products, activations_, arithmetic);
   }
 
   void RmsNorm(const float* in, const float* weight, float eps, int64_t rows, int width, int64_t stride,
                float* out) override {
     ForWork(rows, width, [&](int64_t r) { kernels_.rms_norm(in + r * stride, weight, eps, width, out + r * stride); });
+  }
+
+  void LayerNorm(const float* in, const float* weight, const float* bias, float eps, int64_t rows, int width,
+                 int64_t stride, float* out) override {
+    ForWork(rows, width,
+            [&](int64_t r) { kernels_.layer_norm(in + r * stride, weight, bias, eps, width, out + r * stride); });
   }
 
   void Rope(float* heads, int tokens, int head_count, int head_dim, int64_t stride, int first,
@@ -132,8 +143,15 @@ class CpuBackend : public Backend {
                 float* state, int tokens, const DeltaNetParams& params, const DeltaNetLog& log, float* out) override;
   void DeltaNetReplay(const float* steps, int tokens, const DeltaNetParams& params, float* state) override;
 
+  void Activate(Activation activation, float* x, int64_t count) override {
+    const auto act = activation == Activation::kSilu ? kernels_.silu : kernels_.gelu;
+    ForSpans(count, [&](int64_t i, int64_t n) { act(x + i, n); });
+  }
+
   void GatedActivation(Activation activation, const float* gate, const float* up, int64_t count, float* out) override {
-    const auto product = activation == Activation::kSilu ? kernels_.silu_product : kernels_.gelu_product;
+    const auto product = activation == Activation::kSilu       ? kernels_.silu_product
+                         : activation == Activation::kGeluTanh ? kernels_.gelu_product
+                                                               : kernels_.clamped_swiglu;
     ForSpans(count, [&](int64_t i, int64_t n) { product(gate + i, up + i, n, out + i); });
   }
 
@@ -146,12 +164,26 @@ class CpuBackend : public Backend {
     ForSpans(count, [&](int64_t i, int64_t n) { kernels_.silu_product(gate + i, x + i, n, x + i); });
   }
 
-  void Add(float* x, const float* y, int64_t count) override {
-    ForSpans(count, [&](int64_t i, int64_t n) { kernels_.add_scaled(1.0F, y + i, n, x + i); });
+  void Add(float* x, const float* y, float factor, int64_t count) override {
+    ForSpans(count, [&](int64_t i, int64_t n) { kernels_.add_scaled(factor, y + i, n, x + i); });
   }
 
-  void Moe(const float* in, const float* router_logits, const MoeWeights& weights, int used, int tokens,
-           Activation activation, float* out) override;
+  void AddToRows(float* x, const float* y, int64_t rows, int width) override {
+    ForWork(rows, width, [&](int64_t r) { kernels_.add_scaled(1.0F, y, width, x + r * width); });
+  }
+
+  void Scale(float* x, float factor, int64_t count) override {
+    ForSpans(count, [&](int64_t i, int64_t n) {
+      for (int64_t k = i; k < i + n; ++k) x[k] *= factor;
+    });
+  }
+
+  void SoftCap(float* x, float cap, int64_t count) override {
+    ForSpans(count, [&](int64_t i, int64_t n) { kernels_.soft_cap(x + i, cap, n); });
+  }
+
+  void Moe(const float* in, const float* router_logits, const MoeWeights& weights, const MoeParams& params, int tokens,
+           Arithmetic arithmetic, float* out) override;
 
   void AddGatedShared(const float* in, const float* gate_weight, const float* shared, int tokens, int width,
                       float* out) override {
@@ -252,6 +284,8 @@ void CpuBackend::Attention(const float* queries, const KvLayer& cache, int token
     args.cells = cache.cells;
     args.half = half;
     args.scale = params.scale;
+    args.softcap = params.softcap;
+    if (params.sinks != nullptr) args.sinks = params.sinks + kv_head * group + first_head;
     args.window = params.window;
     args.out = out + offset;
     thread_local AlignedBytes scratch;
@@ -297,7 +331,7 @@ void CpuBackend::DeltaNet(const float* qkv, const float* alpha, const float* bet
       betas[t * heads + h] = static_cast<float>(1.0 / (1.0 + std::exp(-static_cast<double>(beta[t * heads + h]))));
       if (log.steps == nullptr) continue;
       float* step = log.steps + (log.pending + t) * log_stride + int64_t{h} * (2 * d + 1);
-      const float* key = delta_keys_.data() + t * 2 * key_width + key_width + int64_t{h % params.key_heads} * d;
+      const float* key = delta_keys_.data() + t * 2 * key_width + key_width + int64_t{params.KeyHeadOf(h)} * d;
       std::copy_n(key, d, step);
       step[2 * d] = decays[t * heads + h];
     }
@@ -308,7 +342,7 @@ void CpuBackend::DeltaNet(const float* qkv, const float* alpha, const float* bet
     const int64_t h = i / parts;
     const int first_row = static_cast<int>(i % parts) * kDeltaTaskRows;
     cpu::DeltaArgs args;
-    args.queries = delta_keys_.data() + h % params.key_heads * d;
+    args.queries = delta_keys_.data() + int64_t{params.KeyHeadOf(static_cast<int>(h))} * d;
     args.keys = args.queries + key_width;
     args.key_stride = 2 * key_width;
     args.values = qkv + 2 * key_width + h * d;
@@ -348,10 +382,12 @@ struct Choice {
   float weight;
 };
 
-// The `used` largest logits of a token (ties: the lower index), largest first, with softmax weights among themselves:
-// renormalising a softmax over all gives the same. Where a logit is not finite the order means nothing: the first ones
-// are chosen, with weights that make the result show it.
-void ChooseExperts(const float* logits, int experts, int used, int32_t token, std::vector<Choice>& choices) {
+// The `used` largest logits of a token (ties: the lower index), largest first, with softmax weights: among themselves
+// (renormalising a softmax over all gives the same) or among all. Where a logit is not finite the order means nothing:
+// the first ones are chosen, with weights that make the result show it.
+void ChooseExperts(const float* logits, int experts, const Backend::MoeParams& params, int32_t token,
+                   std::vector<Choice>& choices) {
+  const int used = params.used;
   if (!std::all_of(logits, logits + experts, [](float logit) { return std::isfinite(logit); })) {
     for (int i = 0; i < used; ++i) choices.push_back({token, i, std::numeric_limits<float>::quiet_NaN()});
     return;
@@ -360,24 +396,32 @@ void ChooseExperts(const float* logits, int experts, int used, int32_t token, st
   std::iota(order.begin(), order.end(), 0);
   std::partial_sort(order.begin(), order.begin() + used, order.end(),
                     [&](int32_t x, int32_t y) { return logits[x] != logits[y] ? logits[x] > logits[y] : x < y; });
+  const auto exponential = [&](int32_t expert) {
+    return std::exp(static_cast<double>(logits[expert]) - static_cast<double>(logits[order[0]]));
+  };
   double sum = 0;
-  for (int i = 0; i < used; ++i)
-    sum += std::exp(static_cast<double>(logits[order[static_cast<size_t>(i)]]) - static_cast<double>(logits[order[0]]));
+  if (params.renormalise) {
+    for (int i = 0; i < used; ++i) sum += exponential(order[static_cast<size_t>(i)]);
+  } else {
+    for (int32_t e = 0; e < experts; ++e) sum += exponential(e);
+  }
   for (int i = 0; i < used; ++i) {
     const int32_t expert = order[static_cast<size_t>(i)];
-    const double weight = std::exp(static_cast<double>(logits[expert]) - static_cast<double>(logits[order[0]])) / sum;
+    double weight = exponential(expert) / sum * static_cast<double>(params.scale);
+    if (params.expert_scale != nullptr) weight *= static_cast<double>(params.expert_scale[expert]);
     choices.push_back({token, expert, static_cast<float>(weight)});
   }
 }
 
-void CpuBackend::Moe(const float* in, const float* router_logits, const MoeWeights& weights, int used, int tokens,
-                     Activation activation, float* out) {
+void CpuBackend::Moe(const float* in, const float* router_logits, const MoeWeights& weights, const MoeParams& params,
+                     int tokens, Arithmetic arithmetic, float* out) {
+  const int used = params.used;
   const CpuWeight& gate = Own(*weights.gate);
   const CpuWeight& up = Own(*weights.up);
   const CpuWeight& down = Own(*weights.down);
   std::vector<Choice> choices;
   for (int t = 0; t < tokens; ++t) {
-    ChooseExperts(router_logits + t * gate.experts, static_cast<int>(gate.experts), used, t, choices);
+    ChooseExperts(router_logits + t * gate.experts, static_cast<int>(gate.experts), params, t, choices);
   }
   // Rows of the gathered batch, expert by expert; row_of[token * used + rank] finds a choice again.
   std::vector<int32_t> order(choices.size()), row_of(choices.size()), token_of(choices.size());
@@ -395,9 +439,16 @@ void CpuBackend::Moe(const float* in, const float* router_logits, const MoeWeigh
       const int32_t expert = choices[static_cast<size_t>(order[static_cast<size_t>(begin)])].expert;
       while (end < rows && choices[static_cast<size_t>(order[static_cast<size_t>(end)])].expert == expert) ++end;
       const auto count = static_cast<int>(end - begin);
-      encodings.Add(cpu::EncodingFor(kernels_, weight.packing(), count));
+      encodings.Add(cpu::EncodingFor(kernels_, weight.packing(), count, arithmetic));
       products.push_back({&weight, expert, static_cast<int>(begin), count, result + begin * weight.rows});
     }
+  };
+  const auto add_bias = [&](const float* bias, int64_t width, float* result) {
+    if (bias == nullptr) return;
+    ForWork(rows, width, [&](int64_t row) {
+      const int32_t expert = choices[static_cast<size_t>(order[static_cast<size_t>(row)])].expert;
+      kernels_.add_scaled(1.0F, bias + expert * width, width, result + row * width);
+    });
   };
   moe_gate_.resize(static_cast<size_t>(rows * gate.rows));
   moe_up_.resize(static_cast<size_t>(rows * up.rows));
@@ -405,14 +456,17 @@ void CpuBackend::Moe(const float* in, const float* router_logits, const MoeWeigh
   std::vector<cpu::Product> first, second;
   products_of(gate, moe_gate_.data(), first);
   products_of(up, moe_up_.data(), first);
-  activations_.Encode(kernels_, pool_, in, tokens, gate.columns, encodings);
+  activations_.Encode(kernels_, pool_, in, tokens, gate.columns, encodings, arithmetic);
   gathered_.Gather(activations_, token_of.data(), static_cast<int>(rows));
-  cpu::RunProducts(kernels_, pool_, first, gathered_);
-  GatedActivation(activation, moe_gate_.data(), moe_up_.data(), rows * gate.rows, moe_gate_.data());
+  cpu::RunProducts(kernels_, pool_, first, gathered_, arithmetic);
+  add_bias(weights.gate_bias, gate.rows, moe_gate_.data());
+  add_bias(weights.up_bias, up.rows, moe_up_.data());
+  GatedActivation(params.activation, moe_gate_.data(), moe_up_.data(), rows * gate.rows, moe_gate_.data());
   encodings = {};
   products_of(down, moe_out_.data(), second);
-  activations_.Encode(kernels_, pool_, moe_gate_.data(), static_cast<int>(rows), down.columns, encodings);
-  cpu::RunProducts(kernels_, pool_, second, activations_);
+  activations_.Encode(kernels_, pool_, moe_gate_.data(), static_cast<int>(rows), down.columns, encodings, arithmetic);
+  cpu::RunProducts(kernels_, pool_, second, activations_, arithmetic);
+  add_bias(weights.down_bias, down.rows, moe_out_.data());
   ForWork(tokens, used * down.rows, [&](int64_t t) {
     for (int64_t i = t * used; i < (t + 1) * used; ++i) {  // the largest weight first
       const float* result = moe_out_.data() + row_of[static_cast<size_t>(i)] * down.rows;

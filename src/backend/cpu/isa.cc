@@ -29,13 +29,14 @@ KernelTable KernelsFor(std::string_view variant, const CpuFeatures& cpu) {
     const bool asked = variant.empty() ? row.present : variant == row.name;
     if (!asked) continue;
     if (!row.present) {
-      Fail(ErrorKind::kUnsupported, "--backend cpu:{}: this machine has no {} (avx512 takes VNNI)", variant, variant);
+      Fail(ErrorKind::kUnsupported,
+           "--backend cpu:{}: this machine has no {} (avx512 takes VNNI); leave the variant out", variant, variant);
     }
     KernelTable kernels = *row.kernels;
     if (!cpu.avx512_bf16) kernels.bf16_loop = nullptr;
     return kernels;
   }
-  Fail(ErrorKind::kUsage, "--backend cpu:{}: no such instruction set; known: portable, avx2, avx512", variant);
+  Fail(ErrorKind::kUsage, "--backend cpu:{}: no such instruction set; there are portable, avx2, avx512", variant);
 }
 
 }  // namespace assay::cpu

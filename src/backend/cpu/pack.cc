@@ -1,19 +1,21 @@
 #include "backend/cpu/pack.h"
 
+#include <bit>
 #include <cstring>
 
 #include "base/error.h"
+#include "quant/q_layouts.h"
 
 namespace assay::cpu {
 namespace {
 
 // What the header of a packed record holds.
-enum class Header { kNone, kHalves, kHalvesMinima, kSuper32, kSuper16 };
+enum class Header { kNone, kScales, kScalesMinima, kSuper32, kSuper16, kSuperBare };
 
 // A block of a file taken apart: codes as the kernels want them (unsigned), scales as the file has them.
 struct Parts {
   uint8_t codes[256] = {};
-  uint8_t d[2] = {};     // half precision
+  uint8_t d[2] = {};     // half precision; of MXFP4 BF16
   uint8_t dmin[2] = {};  // half precision: dmin, or the minimum itself
   uint8_t scales[16] = {};
   uint8_t minima[8] = {};
@@ -36,6 +38,12 @@ void TakeQ8_0(const uint8_t* block, Parts& parts) {
 void TakeQ4_0(const uint8_t* block, Parts& parts) {
   std::memcpy(parts.d, block, 2);
   Nibbles(block + 2, 16, parts.codes, parts.codes + 16);
+}
+
+void TakeMXFP4(const uint8_t* block, Parts& parts) {
+  const auto scale = static_cast<uint16_t>(std::bit_cast<uint32_t>(ExponentScale(block[0])) >> 16);
+  std::memcpy(parts.d, &scale, 2);
+  Nibbles(block + 1, 16, parts.codes, parts.codes + 16);
 }
 
 void TakeQ4_1(const uint8_t* block, Parts& parts) {
@@ -116,6 +124,16 @@ void TakeQ5_K(const uint8_t* block, Parts& parts) {
   }
 }
 
+void TakeIQ4_XS(const uint8_t* block, Parts& parts) {
+  std::memcpy(parts.d, block, 2);
+  for (int i = 0; i < kSuperBlocks; ++i) {
+    const unsigned low = block[4 + i / 2] >> (i % 2 * 4) & 0x0FU;
+    const unsigned top = block[2 + i / 4] >> (i % 4 * 2) & 3U;
+    parts.scales[i] = static_cast<uint8_t>((low | top << 4) - 32U);
+    Nibbles(block + 8 + 16 * i, 16, parts.codes + 32 * i, parts.codes + 32 * i + 16);
+  }
+}
+
 void TakeQ6_K(const uint8_t* block, Parts& parts) {
   for (int half = 0; half < 2; ++half) {
     uint8_t* codes = parts.codes + 128 * half;
@@ -144,17 +162,19 @@ constexpr PackingRow kPackingTable[kPackings] = {
     {Format::kF32, 1, Header::kNone, {}, nullptr},
     {Format::kF16, 1, Header::kNone, {}, nullptr},
     {Format::kBF16, 1, Header::kNone, {}, nullptr},
-    {Format::kQ8_0, 32, Header::kHalves, {8, 0}, &TakeQ8_0},
+    {Format::kQ8_0, 32, Header::kScales, {8, 0}, &TakeQ8_0},
     {Format::kQ6_K, 256, Header::kSuper16, {4, 2}, &TakeQ6_K},
     {Format::kQ5_K, 256, Header::kSuper32, {4, 1}, &TakeQ5_K},
     {Format::kQ4_K, 256, Header::kSuper32, {4, 0}, &TakeQ4_K},
     {Format::kQ3_K, 256, Header::kSuper16, {2, 1}, &TakeQ3_K},
     {Format::kQ2_K, 256, Header::kSuper16, {2, 0}, &TakeQ2_K},
-    {Format::kQ4_0, 32, Header::kHalves, {4, 0}, &TakeQ4_0},
-    {Format::kQ4_1, 32, Header::kHalvesMinima, {4, 0}, &TakeQ4_1},
-    {Format::kQ5_0, 32, Header::kHalves, {4, 1}, &TakeQ5_0},
-    {Format::kQ5_1, 32, Header::kHalvesMinima, {4, 1}, &TakeQ5_1},
-    {Format::kIQ4_NL, 32, Header::kHalves, {4, 0}, &TakeQ4_0},
+    {Format::kQ4_0, 32, Header::kScales, {4, 0}, &TakeQ4_0},
+    {Format::kQ4_1, 32, Header::kScalesMinima, {4, 0}, &TakeQ4_1},
+    {Format::kQ5_0, 32, Header::kScales, {4, 1}, &TakeQ5_0},
+    {Format::kQ5_1, 32, Header::kScalesMinima, {4, 1}, &TakeQ5_1},
+    {Format::kIQ4_NL, 32, Header::kScales, {4, 0}, &TakeQ4_0},
+    {Format::kIQ4_XS, 256, Header::kSuperBare, {4, 0}, &TakeIQ4_XS},
+    {Format::kMXFP4, 32, Header::kScales, {4, 0}, &TakeMXFP4},
 };
 
 const PackingRow& RowOf(Packing packing) { return kPackingTable[static_cast<int>(packing)]; }
@@ -167,6 +187,10 @@ int64_t FloatBytes(Packing packing) { return packing == Packing::kF32 ? 4 : 2; }
 int BlocksPerRecord(const PackingRow& row) { return IsSuper(row) ? kSuperBlocks : kSmallBlocks; }
 
 int BlockVectors(const PackingRow& row) { return row.planes.low + row.planes.high; }
+
+int ScaledTogether(const PackingRow& row) {
+  return row.header == Header::kSuperBare ? kBareScaledTogether : kScaledTogether;
+}
 
 // The codes of one row and quad go to the quad's place in each plane (kernels/layout.h).
 void PlaceQuad(const PackingRow& row, uint32_t codes, int quad, int lane, uint8_t* block) {
@@ -188,21 +212,27 @@ void PlaceQuad(const PackingRow& row, uint32_t codes, int quad, int lane, uint8_
 
 // Vectors of a record before one of its blocks.
 int BlockAt(const PackingRow& row, int block) {
-  if (IsSuper(row)) return SuperBlockAt(block, BlockVectors(row));
-  return (row.header == Header::kHalvesMinima ? 2 : 1) + block * BlockVectors(row);
+  if (IsSuper(row)) return SuperBlockAt(block, BlockVectors(row), ScaledTogether(row));
+  return (row.header == Header::kScalesMinima ? 2 : 1) + block * BlockVectors(row);
 }
 
 // The scales of a file's block, which is a whole record of the K formats and block `block` of one else.
 void PlaceScales(const PackingRow& row, const Parts& parts, int block, int lane, uint8_t* record) {
   if (!IsSuper(row)) {
     std::memcpy(record + 32 * block + 2 * lane, parts.d, 2);
-    if (row.header == Header::kHalvesMinima) std::memcpy(record + kVectorStride + 32 * block + 2 * lane, parts.dmin, 2);
+    if (row.header == Header::kScalesMinima) std::memcpy(record + kVectorStride + 32 * block + 2 * lane, parts.dmin, 2);
     return;
   }
   std::memcpy(record + 2 * lane, parts.d, 2);
   std::memcpy(record + 32 + 2 * lane, parts.dmin, 2);
+  const int together = ScaledTogether(row);
   for (int i = 0; i < kSuperBlocks; ++i) {
-    uint8_t* scales = record + kVectorStride * SuperScalesAt(i, BlockVectors(row)) + 32 * (i % 2) + lane;
+    uint8_t* scales = record + kVectorStride * SuperScalesAt(i, BlockVectors(row), together) +
+                      kVector / together * (i % together) + lane;
+    if (row.header == Header::kSuperBare) {
+      scales[0] = parts.scales[i];
+      continue;
+    }
     const bool one = row.header == Header::kSuper32;
     scales[0] = one ? parts.scales[i] : parts.scales[2 * i];
     scales[16] = one ? parts.minima[i] : parts.scales[2 * i + 1];
@@ -237,8 +267,8 @@ PackedShape ShapeOf(Packing packing, int64_t columns) {
   const int blocks = BlocksPerRecord(row);
   const int64_t record_columns = int64_t{blocks} * kBlockColumns;
   return {(columns + record_columns - 1) / record_columns,
-          kVectorStride * (IsSuper(row) ? SuperVectors(BlockVectors(row)) : BlockAt(row, blocks)), kQuantGroup,
-          kVector};
+          kVectorStride * (IsSuper(row) ? SuperVectors(BlockVectors(row), ScaledTogether(row)) : BlockAt(row, blocks)),
+          kQuantGroup, kVector};
 }
 
 void PackPanel(Packing packing, const uint8_t* rows, uint64_t row_bytes, int count, int64_t columns, uint8_t* panel) {

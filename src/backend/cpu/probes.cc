@@ -66,19 +66,17 @@ double MeasureReadBandwidth(int threads, double seconds) {
   return best;
 }
 
-FixedWork::FixedWork(int threads) : pool_(std::make_unique<ThreadPool>(threads)) {
+FixedWork::FixedWork(ThreadPool& pool) : pool_(pool) {
   constexpr double kSeconds = 2e-3;
   rounds_ = 1000;
   while (Seconds() < kSeconds / 2) rounds_ *= 2;
 }
 
-FixedWork::~FixedWork() = default;
-
 double FixedWork::Seconds() {
   const cpu::KernelTable& kernels = cpu::KernelsFor("");
   std::atomic<double> total = 0;
   const Stopwatch watch;
-  pool_->ParallelFor(pool_->size(), [&](int64_t) { total.fetch_add(kernels.fma_loop(rounds_)); });
+  pool_.ParallelFor(pool_.size(), [&](int64_t) { total.fetch_add(kernels.fma_loop(rounds_)); });
   return watch.Seconds();
 }
 

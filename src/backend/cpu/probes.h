@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
 namespace assay {
 
@@ -22,19 +21,16 @@ PeakRates MeasurePeak(int threads, double seconds);
 // caches. The best of the passes that fit in about `seconds` seconds, at least three.
 double MeasureReadBandwidth(int threads, double seconds);
 
-// A fixed piece of arithmetic on `threads` threads that lives in registers, of about two milliseconds on the machine as
-// it was when this was made: what it takes later says how fast the machine is then.
+// A fixed piece of arithmetic on all threads of a team that lives in registers, of about two milliseconds on the
+// machine as it was when this was made: what it takes later says how fast the machine is then.
 class FixedWork {
  public:
-  explicit FixedWork(int threads);
-  ~FixedWork();
-  FixedWork(const FixedWork&) = delete;
-  FixedWork& operator=(const FixedWork&) = delete;
+  explicit FixedWork(ThreadPool& pool);  // which must outlive it
 
   double Seconds();
 
  private:
-  std::unique_ptr<ThreadPool> pool_;
+  ThreadPool& pool_;
   int64_t rounds_ = 0;
 };
 

@@ -16,9 +16,11 @@ const PackingKernels& KernelsOf(const KernelTable& kernels, Packing packing) {
   return kernels.packings[static_cast<int>(packing)];
 }
 
-bool IsLong(const KernelTable& kernels, Packing packing, int tokens) {
+bool IsLong(const KernelTable& kernels, Packing packing, int tokens, Arithmetic arithmetic) {
   const PackingKernels& own = KernelsOf(kernels, packing);
   if (own.expand == nullptr) return false;
+  // Fine arithmetic has kernels for unpacked panels alone, and takes float weights as they are.
+  if (arithmetic == Arithmetic::kFine) return own.encoding != Encoding::kFloats;
   // Beyond the batches whose bits are promised, half-precision weights take the faster integer path, which rounds
   // otherwise.
   const bool same_bits = own.encoding == own.long_encoding;
@@ -58,7 +60,8 @@ void RunTile(const Product& product, int64_t first, int64_t count, const TileKer
 }
 
 // Unpacks the panels once and takes all tokens through them.
-void RunLong(const PackingKernels& kernels, int max_tile, const Task& task, const Activations& activations) {
+void RunLong(const PackingKernels& kernels, const TileKernel* tiles, int max_tile, const Task& task,
+             const Activations& activations) {
   const Product& product = *task.product;
   const CpuWeight& weight = *product.weight;
   const int64_t records = (weight.records() + kernels.records - 1) / kernels.records;
@@ -77,7 +80,7 @@ void RunLong(const PackingKernels& kernels, int max_tile, const Task& task, cons
   args.offset_bits = kernels.offset_bits;
   ForTiles(product.tokens, max_tile, [&](int token, int count) {
     activations.Fill(kernels.long_encoding, product.first + token, args);
-    RunTile(product, task.first, task.count, kernels.expanded[count - 1], token, args, expanded_at);
+    RunTile(product, task.first, task.count, tiles[count - 1], token, args, expanded_at);
   });
 }
 
@@ -98,13 +101,13 @@ void RunShort(const PackingKernels& kernels, int max_tile, const Task& task, con
 
 }  // namespace
 
-Encoding EncodingFor(const KernelTable& kernels, Packing packing, int tokens) {
+Encoding EncodingFor(const KernelTable& kernels, Packing packing, int tokens, Arithmetic arithmetic) {
   const PackingKernels& own = KernelsOf(kernels, packing);
-  return IsLong(kernels, packing, tokens) ? own.long_encoding : own.encoding;
+  return IsLong(kernels, packing, tokens, arithmetic) ? own.long_encoding : own.encoding;
 }
 
 void RunProducts(const KernelTable& kernels, ThreadPool& pool, std::span<const Product> products,
-                 const Activations& activations) {
+                 const Activations& activations, Arithmetic arithmetic) {
   int64_t panels = 0;
   for (const Product& product : products) panels += product.weight->panels();
   const int64_t share = std::clamp<int64_t>(panels / (pool.size() * kTasksPerThread) / kFloatGroup * kFloatGroup,
@@ -113,7 +116,7 @@ void RunProducts(const KernelTable& kernels, ThreadPool& pool, std::span<const P
   tasks.clear();
   for (const Product& product : products) {
     if (product.tokens == 0) continue;
-    const bool is_long = IsLong(kernels, product.weight->packing(), product.tokens);
+    const bool is_long = IsLong(kernels, product.weight->packing(), product.tokens, arithmetic);
     const int64_t step = is_long ? std::min(share, kLongPanels) : share;
     for (int64_t first = 0; first < product.weight->panels(); first += step) {
       tasks.push_back({&product, first, std::min(step, product.weight->panels() - first)});
@@ -124,8 +127,12 @@ void RunProducts(const KernelTable& kernels, ThreadPool& pool, std::span<const P
     const Task& task = shared[static_cast<size_t>(i)];
     const Packing packing = task.product->weight->packing();
     const PackingKernels& own = KernelsOf(kernels, packing);
-    const bool is_long = IsLong(kernels, packing, task.product->tokens);
-    (is_long ? RunLong : RunShort)(own, kernels.max_tile, task, activations);
+    if (IsLong(kernels, packing, task.product->tokens, arithmetic)) {
+      const TileKernel* tiles = arithmetic == Arithmetic::kFine ? own.fine : own.expanded;
+      RunLong(own, tiles, kernels.max_tile, task, activations);
+    } else {
+      RunShort(own, kernels.max_tile, task, activations);
+    }
   });
 }
 

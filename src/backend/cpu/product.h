@@ -19,10 +19,10 @@ struct Product {
 };
 
 // The encoding that a product of so many tokens takes.
-Encoding EncodingFor(const KernelTable& kernels, Packing packing, int tokens);
+Encoding EncodingFor(const KernelTable& kernels, Packing packing, int tokens, Arithmetic arithmetic);
 
-// All products of one batch of activations in one parallel loop over panels.
+// All products of one batch of activations, encoded for that arithmetic, in one parallel loop over panels.
 void RunProducts(const KernelTable& kernels, ThreadPool& pool, std::span<const Product> products,
-                 const Activations& activations);
+                 const Activations& activations, Arithmetic arithmetic);
 
 }  // namespace assay::cpu

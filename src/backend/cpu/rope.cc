@@ -9,28 +9,21 @@ namespace {
 constexpr size_t kTablesKept = 4;
 
 bool Matches(const RopeTables::Table& table, int first, int tokens, const RopeParams& params) {
-  const auto half = static_cast<size_t>(params.dimensions / 2);
-  const std::span<const float> factors(params.factors, params.factors != nullptr ? half : 0);
+  const std::span<const double> frequencies(params.frequencies, static_cast<size_t>(params.dimensions / 2));
   return table.first == first && table.tokens == tokens && table.params.dimensions == params.dimensions &&
-         table.params.base == params.base && table.params.scale == params.scale && table.params.neox == params.neox &&
-         std::ranges::equal(table.factors, factors);
+         table.params.magnitude == params.magnitude && table.params.neox == params.neox &&
+         std::ranges::equal(table.frequencies, frequencies);
 }
 
 RopeTables::Table Compute(int first, int tokens, const RopeParams& params) {
-  const int half = params.dimensions / 2;
   RopeTables::Table table{first, tokens, params, {}, {}, {}};
-  if (params.factors != nullptr) table.factors.assign(params.factors, params.factors + half);
-  std::vector<double> frequencies;
-  for (int i = 0; i < half; ++i) {
-    const double factor = params.factors != nullptr ? static_cast<double>(params.factors[i]) : 1.0;
-    frequencies.push_back(std::pow(static_cast<double>(params.base), -2.0 * i / params.dimensions) *
-                          static_cast<double>(params.scale) / factor);
-  }
+  table.frequencies.assign(params.frequencies, params.frequencies + params.dimensions / 2);
+  const auto magnitude = static_cast<double>(params.magnitude);
   for (int t = 0; t < tokens; ++t) {
-    for (const double frequency : frequencies) {
+    for (const double frequency : table.frequencies) {
       const double angle = (first + t) * frequency;
-      table.cosines.push_back(static_cast<float>(std::cos(angle)));
-      table.sines.push_back(static_cast<float>(std::sin(angle)));
+      table.cosines.push_back(static_cast<float>(std::cos(angle) * magnitude));
+      table.sines.push_back(static_cast<float>(std::sin(angle) * magnitude));
     }
   }
   return table;

@@ -15,7 +15,7 @@ class RopeTables {
   struct Table {
     int first = 0, tokens = 0;
     RopeParams params;
-    std::vector<float> factors;
+    std::vector<double> frequencies;
     std::vector<float> cosines, sines;  // [tokens][dimensions / 2]
   };
   const Table& Get(int first, int tokens, const RopeParams& params);

@@ -93,6 +93,9 @@ class RefBackend : public Backend {
   std::string description() const override {
     return fmt::format("ref: scalar, double accumulation, {} thread(s)", pool_.size());
   }
+  ThreadPool& pool() override { return pool_; }
+
+  std::string_view Describe(Arithmetic /*arithmetic*/) const override { return "float"; }
 
   std::unique_ptr<Weight> Load(const WeightSource& source) override { return std::make_unique<FileWeight>(source); }
   std::unique_ptr<Weight> LoadTable(const WeightSource& source) override { return Load(source); }
@@ -110,7 +113,7 @@ class RefBackend : public Backend {
     }
   }
 
-  void MatMul(std::span<const MatMulTarget> targets, const float* in, int tokens) override {
+  void MatMul(std::span<const MatMulTarget> targets, const float* in, int tokens, Arithmetic /*arithmetic*/) override {
     for (const MatMulTarget& target : targets) MatMulOne(AsFileWeight(*target.weight), 0, in, tokens, target.out);
   }
 
@@ -125,16 +128,31 @@ class RefBackend : public Backend {
     }
   }
 
+  void LayerNorm(const float* in, const float* weight, const float* bias, float eps, int64_t rows, int width,
+                 int64_t stride, float* out) override {
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* x = in + r * stride;
+      double mean = 0.0, squares = 0.0;
+      for (int i = 0; i < width; ++i) mean += static_cast<double>(x[i]) / width;
+      for (int i = 0; i < width; ++i) squares += std::pow(static_cast<double>(x[i]) - mean, 2);
+      const double inverse = 1.0 / std::sqrt(squares / width + static_cast<double>(eps));
+      for (int i = 0; i < width; ++i) {
+        const double shift = bias == nullptr ? 0.0 : static_cast<double>(bias[i]);
+        const double value = (static_cast<double>(x[i]) - mean) * inverse * static_cast<double>(weight[i]) + shift;
+        out[r * stride + i] = static_cast<float>(value);
+      }
+    }
+  }
+
   void Rope(float* heads, int tokens, int head_count, int head_dim, int64_t stride, int first,
             const RopeParams& rope) override {
     const int half = rope.dimensions / 2;
+    const auto magnitude = static_cast<double>(rope.magnitude);
     for (int t = 0; t < tokens; ++t) {
       for (int i = 0; i < half; ++i) {
-        double frequency = std::pow(static_cast<double>(rope.base), -2.0 * i / rope.dimensions);
-        if (rope.factors != nullptr) frequency /= static_cast<double>(rope.factors[i]);
-        const double angle = static_cast<double>(first + t) * static_cast<double>(rope.scale) * frequency;
-        const double cosine = std::cos(angle);
-        const double sine = std::sin(angle);
+        const double angle = static_cast<double>(first + t) * rope.frequencies[i];
+        const double cosine = std::cos(angle) * magnitude;
+        const double sine = std::sin(angle) * magnitude;
         for (int h = 0; h < head_count; ++h) {
           float* head = heads + t * stride + static_cast<int64_t>(h) * head_dim;
           float& x = head[rope.neox ? i : 2 * i];
@@ -187,11 +205,27 @@ class RefBackend : public Backend {
     RefDeltaNetReplay(pool_, steps, tokens, params, state);
   }
 
+  void Activate(Activation activation, float* x, int64_t count) override {
+    for (int64_t i = 0; i < count; ++i) {
+      const auto value = static_cast<double>(x[i]);
+      x[i] = static_cast<float>(activation == Activation::kSilu ? Silu(value) : GeluTanh(value));
+    }
+  }
+
   void GatedActivation(Activation activation, const float* gate, const float* up, int64_t count, float* out) override {
     for (int64_t i = 0; i < count; ++i) {
-      const auto x = static_cast<double>(gate[i]);
-      const double activated = activation == Activation::kSilu ? Silu(x) : GeluTanh(x);
-      out[i] = static_cast<float>(activated * static_cast<double>(up[i]));
+      const auto x = static_cast<double>(gate[i]), y = static_cast<double>(up[i]);
+      switch (activation) {
+        case Activation::kSilu:
+          out[i] = static_cast<float>(Silu(x) * y);
+          break;
+        case Activation::kGeluTanh:
+          out[i] = static_cast<float>(GeluTanh(x) * y);
+          break;
+        case Activation::kClampedSwiglu:
+          out[i] = static_cast<float>(ClampedSwiglu(x, y));
+          break;
+      }
     }
   }
 
@@ -212,24 +246,45 @@ class RefBackend : public Backend {
     }
   }
 
-  void Add(float* x, const float* y, int64_t count) override {
-    for (int64_t i = 0; i < count; ++i) x[i] += y[i];
+  void Add(float* x, const float* y, float factor, int64_t count) override {
+    for (int64_t i = 0; i < count; ++i) {
+      x[i] = static_cast<float>(static_cast<double>(x[i]) + static_cast<double>(factor) * static_cast<double>(y[i]));
+    }
   }
 
-  void Moe(const float* in, const float* router_logits, const MoeWeights& weights, int used, int tokens,
-           Activation activation, float* out) override {
+  void AddToRows(float* x, const float* y, int64_t rows, int width) override {
+    for (int64_t r = 0; r < rows; ++r) Add(x + r * width, y, 1.0F, width);
+  }
+
+  void Scale(float* x, float factor, int64_t count) override {
+    for (int64_t i = 0; i < count; ++i) x[i] *= factor;
+  }
+
+  void SoftCap(float* x, float cap, int64_t count) override {
+    for (int64_t i = 0; i < count; ++i) {
+      x[i] = static_cast<float>(Capped(static_cast<double>(x[i]), static_cast<double>(cap)));
+    }
+  }
+
+  void Moe(const float* in, const float* router_logits, const MoeWeights& weights, const MoeParams& params, int tokens,
+           Arithmetic /*arithmetic*/, float* out) override {
     const auto experts = static_cast<int>(weights.gate->experts);
     const int64_t width = weights.gate->columns;
     const int64_t inner = weights.gate->rows;
     std::vector<float> gate(static_cast<size_t>(inner)), up(gate), down(static_cast<size_t>(width));
+    const auto product = [&](const Weight* weight, const float* bias, int64_t expert, const float* x, float* result) {
+      MatMulOne(AsFileWeight(*weight), expert, x, 1, result);
+      if (bias != nullptr) Add(result, bias + expert * weight->rows, 1.0F, weight->rows);
+    };
     for (int t = 0; t < tokens; ++t) {
       const float* x = in + t * width;
-      for (const auto& [expert, share] :
-           Route(std::span(router_logits + static_cast<int64_t>(t) * experts, static_cast<size_t>(experts)), used)) {
-        MatMulOne(AsFileWeight(*weights.gate), expert, x, 1, gate.data());
-        MatMulOne(AsFileWeight(*weights.up), expert, x, 1, up.data());
-        GatedActivation(activation, gate.data(), up.data(), inner, gate.data());
-        MatMulOne(AsFileWeight(*weights.down), expert, gate.data(), 1, down.data());
+      const std::span<const float> logits(router_logits + static_cast<int64_t>(t) * experts,
+                                          static_cast<size_t>(experts));
+      for (const auto& [expert, share] : Route(logits, params)) {
+        product(weights.gate, weights.gate_bias, expert, x, gate.data());
+        product(weights.up, weights.up_bias, expert, x, up.data());
+        GatedActivation(params.activation, gate.data(), up.data(), inner, gate.data());
+        product(weights.down, weights.down_bias, expert, gate.data(), down.data());
         for (int64_t i = 0; i < width; ++i) {
           out[t * width + i] += static_cast<float>(share * static_cast<double>(down[static_cast<size_t>(i)]));
         }
@@ -269,22 +324,26 @@ class RefBackend : public Backend {
     double share;
   };
 
-  // softmax, the `used` largest, renormalised; the largest first. Not finite: the first ones, with shares that show it.
-  static std::vector<Routed> Route(std::span<const float> logits, int used) {
+  // The `used` largest by their softmax, the largest first. Not finite: the first ones, with shares that show it.
+  static std::vector<Routed> Route(std::span<const float> logits, const MoeParams& params) {
     std::vector<Routed> routed;
     if (!std::ranges::all_of(logits, [](float logit) { return std::isfinite(logit); })) {
-      for (int e = 0; e < used; ++e) routed.push_back({e, std::numeric_limits<double>::quiet_NaN()});
+      for (int e = 0; e < params.used; ++e) routed.push_back({e, std::numeric_limits<double>::quiet_NaN()});
       return routed;
     }
     const float top = *std::max_element(logits.begin(), logits.end());
+    double all = 0.0, chosen = 0.0;
     for (size_t e = 0; e < logits.size(); ++e) {
       routed.push_back({static_cast<int64_t>(e), std::exp(static_cast<double>(logits[e]) - static_cast<double>(top))});
+      all += routed.back().share;
     }
     std::stable_sort(routed.begin(), routed.end(), [](const Routed& a, const Routed& b) { return a.share > b.share; });
-    routed.resize(static_cast<size_t>(used));
-    double sum = 0.0;
-    for (const Routed& r : routed) sum += r.share;
-    for (Routed& r : routed) r.share /= sum;
+    routed.resize(static_cast<size_t>(params.used));
+    for (const Routed& r : routed) chosen += r.share;
+    for (Routed& r : routed) {
+      r.share *= static_cast<double>(params.scale) / (params.renormalise ? chosen : all);
+      if (params.expert_scale != nullptr) r.share *= static_cast<double>(params.expert_scale[r.expert]);
+    }
     return routed;
   }
 
@@ -327,10 +386,16 @@ class RefBackend : public Backend {
     std::vector<double> scores;
     for (int cell = start; cell <= position; ++cell) {
       LoadRow(cache, *cache.keys, cell, kv_width, offset, p.head_dim, row.data());
-      scores.push_back(Dot(query, row.data(), p.head_dim) * static_cast<double>(p.scale));
+      const double score = Dot(query, row.data(), p.head_dim) * static_cast<double>(p.scale);
+      scores.push_back(p.softcap > 0.0F ? Capped(score, static_cast<double>(p.softcap)) : score);
     }
-    const double top = *std::max_element(scores.begin(), scores.end());
+    double top = *std::max_element(scores.begin(), scores.end());
     double total = 0.0;
+    if (p.sinks != nullptr) {
+      const auto sink = static_cast<double>(p.sinks[head]);
+      top = std::max(top, sink);
+      total = std::exp(sink - top);
+    }
     std::vector<double> sums(static_cast<size_t>(p.head_dim));
     for (int cell = start; cell <= position; ++cell) {
       const double weight = std::exp(scores[static_cast<size_t>(cell - start)] - top);
@@ -347,7 +412,8 @@ class RefBackend : public Backend {
 }  // namespace
 
 std::unique_ptr<Backend> MakeRefBackend(int threads, std::string_view variant) {
-  if (!variant.empty()) Fail(ErrorKind::kUsage, "--backend ref:{}: the ref backend has no variants", variant);
+  if (!variant.empty())
+    Fail(ErrorKind::kUsage, "--backend ref:{}: the ref backend has no variants; say --backend ref", variant);
   return std::make_unique<RefBackend>(threads);
 }
 

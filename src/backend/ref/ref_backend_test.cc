@@ -41,7 +41,7 @@ TEST_F(RefBackendTest, MatMulTakesRowsOfTheWeightByTokens) {
   const auto weight = Matrix({1, 2, 3, 4, 5, 6}, 2, 3);
   const std::vector<float> in = {1, 0, -1, 2, 2, 2};
   std::vector<float> out(4);
-  backend_->MatMul(std::vector<Backend::MatMulTarget>{{weight.get(), out.data()}}, in.data(), 2);
+  backend_->MatMul(std::vector<Backend::MatMulTarget>{{weight.get(), out.data()}}, in.data(), 2, Arithmetic::kEveryday);
   ExpectNear(out, {-2, -2, 12, 30});
 }
 
@@ -63,18 +63,18 @@ TEST_F(RefBackendTest, RmsNormDividesByTheRootMeanSquareOfEachRow) {
 }
 
 TEST_F(RefBackendTest, RopeTurnsPairsByPositionTimesFrequency) {
-  // Two frequencies of base 100: 1 and 1/10. Token at position 3 (first 3), scaled by 1/2.
+  // Position 3, two pairs.
+  const std::vector<double> frequencies = {0.5, 0.05};
   const float a = 1.5F, b = 0.15F;
   std::vector<float> neox = {1, 0, 0, 1, 7};
-  backend_->Rope(neox.data(), 1, 1, 5, 5, 3, {4, true, 100.0F, 0.5F, nullptr});
+  backend_->Rope(neox.data(), 1, 1, 5, 5, 3, {4, true, frequencies.data(), 1.0F});
   ExpectNear(neox, {std::cos(a), -std::sin(b), std::sin(a), std::cos(b), 7});
   std::vector<float> adjacent = {1, 0, 0, 1, 7};
-  backend_->Rope(adjacent.data(), 1, 1, 5, 5, 3, {4, false, 100.0F, 0.5F, nullptr});
+  backend_->Rope(adjacent.data(), 1, 1, 5, 5, 3, {4, false, frequencies.data(), 1.0F});
   ExpectNear(adjacent, {std::cos(a), std::sin(a), -std::sin(b), std::cos(b), 7});
-  const std::vector<float> factors = {1, 5};
-  std::vector<float> divided = {0, 1, 0, 0};
-  backend_->Rope(divided.data(), 1, 1, 4, 4, 3, {4, true, 100.0F, 1.0F, factors.data()});
-  ExpectNear(divided, {0, std::cos(0.06F), 0, std::sin(0.06F)});
+  std::vector<float> larger = {0, 1, 0, 0};
+  backend_->Rope(larger.data(), 1, 1, 4, 4, 3, {4, true, frequencies.data(), 2.0F});
+  ExpectNear(larger, {0, 2 * std::cos(b), 0, 2 * std::sin(b)});
 }
 
 TEST_F(RefBackendTest, AttentionWeighsValuesByTheSoftmaxOfWhatTheWindowShows) {
@@ -178,7 +178,7 @@ TEST_F(RefBackendTest, GatesAndActivations) {
   std::vector<float> out(2);
   backend_->GatedActivation(Activation::kGeluTanh, gate.data(), x.data(), 2, out.data());
   EXPECT_NEAR(out[1], 2.9963627F * x[1], 1e-5);  // gelu_tanh(3), tabulated
-  backend_->Add(x.data(), gate.data(), 2);
+  backend_->Add(x.data(), gate.data(), 1.0F, 2);
   EXPECT_NEAR(x[0], 0, kTolerance);
 }
 
@@ -189,15 +189,95 @@ TEST_F(RefBackendTest, MixtureOfExpertsRenormalisesTheChosen) {
   const auto down = Matrix({1, 1, 1}, 1, 1, 3);
   const std::vector<float> in = {1}, router = {0, 5, 5};
   std::vector<float> out = {100};
-  backend_->Moe(in.data(), router.data(), {gate.get(), up.get(), down.get()}, 2, 1, Activation::kSilu, out.data());
+  backend_->Moe(in.data(), router.data(), {gate.get(), up.get(), down.get()}, {.used = 2}, 1, Arithmetic::kEveryday,
+                out.data());
   const float silu = 1 / (1 + std::exp(-1.0F));
   EXPECT_NEAR(out[0], 100 + silu * 2.5F, 1e-5);
   out = {100};
-  backend_->Moe(in.data(), router.data(), {gate.get(), up.get(), down.get()}, 1, 1, Activation::kSilu, out.data());
+  backend_->Moe(in.data(), router.data(), {gate.get(), up.get(), down.get()}, {.used = 1}, 1, Arithmetic::kEveryday,
+                out.data());
   EXPECT_NEAR(out[0], 100 + silu * 2, 1e-5) << "of equals the lower index is taken";
   const std::vector<float> gate_weight = {0}, shared = {4};
   backend_->AddGatedShared(in.data(), gate_weight.data(), shared.data(), 1, 1, out.data());
   EXPECT_NEAR(out[0], 102 + silu * 2, 1e-5);
+}
+
+TEST_F(RefBackendTest, MixtureOfExpertsWithBiasesScalesAndTheSoftmaxOfAll) {
+  const auto gate = Matrix({1, 1}, 1, 1, 2);
+  const auto up = Matrix({1, 2}, 1, 1, 2);
+  const auto down = Matrix({1, 3}, 1, 1, 2);
+  const std::vector<float> in = {1}, router = {0, std::log(3.0F)};
+  const std::vector<float> gate_bias = {9, 1}, up_bias = {9, 4}, down_bias = {9, 5}, expert_scale = {9, 0.5F};
+  const Backend::MoeWeights weights = {gate.get(),       up.get(),       down.get(),
+                                       gate_bias.data(), up_bias.data(), down_bias.data()};
+  std::vector<float> out = {0};
+  // The second expert, of share 3/4: 3 (silu(1 + 1) (2 + 4)) + 5.
+  backend_->Moe(in.data(), router.data(), weights,
+                {.used = 1, .renormalise = false, .scale = 2.0F, .expert_scale = expert_scale.data()}, 1,
+                Arithmetic::kEveryday, out.data());
+  const float silu = 2 / (1 + std::exp(-2.0F));
+  EXPECT_NEAR(out[0], 0.75F * 2 * 0.5F * (3 * silu * 6 + 5), 1e-5);
+}
+
+TEST_F(RefBackendTest, ClampedSwigluHoldsBothBelowSevenAndUpAboveMinusSeven) {
+  const std::vector<float> gate = {1, 100, -100, 1}, up = {2, 2, 2, -100};
+  std::vector<float> out(4);
+  backend_->GatedActivation(Activation::kClampedSwiglu, gate.data(), up.data(), 4, out.data());
+  const auto sigmoid = [](float x) { return 1 / (1 + std::exp(-1.702F * x)); };
+  ExpectNear(out, {sigmoid(1) * 3, 7 * sigmoid(7) * 3, 0, sigmoid(1) * -6});
+}
+
+TEST_F(RefBackendTest, LayerNormTakesTheMeanOffAndAddsItsBias) {
+  const std::vector<float> in = {1, 3, 99, 5, 5, 99}, weight = {1, 2}, bias = {10, 20};
+  std::vector<float> out = in;
+  backend_->LayerNorm(in.data(), weight.data(), bias.data(), 0.25F, 2, 2, 3, out.data());
+  const float norm = std::sqrt(1.25F);
+  ExpectNear(out, {10 - 1 / norm, 20 + 2 / norm, 99, 10, 20, 99});
+  backend_->LayerNorm(in.data(), weight.data(), nullptr, 0.25F, 1, 2, 3, out.data());
+  ExpectNear(out, {-1 / norm, 2 / norm, 99, 10, 20, 99});
+}
+
+TEST_F(RefBackendTest, SumsScalesAndCaps) {
+  std::vector<float> x = {1, 2, 3, 4};
+  const std::vector<float> y = {10, 20};
+  backend_->AddToRows(x.data(), y.data(), 2, 2);
+  ExpectNear(x, {11, 22, 13, 24});
+  backend_->Add(x.data(), y.data(), -0.5F, 2);
+  ExpectNear(x, {6, 12, 13, 24});
+  backend_->Scale(x.data(), 0.5F, 4);
+  ExpectNear(x, {3, 6, 6.5F, 12});
+  backend_->SoftCap(x.data(), 3.0F, 1);
+  EXPECT_NEAR(x[0], 3 * std::tanh(1.0F), kTolerance);
+  x = {3, 0};
+  backend_->Activate(Activation::kGeluTanh, x.data(), 1);
+  EXPECT_NEAR(x[0], 2.9963627F, 1e-6);  // tabulated
+  backend_->Activate(Activation::kSilu, x.data(), 2);
+  EXPECT_NEAR(x[1], 0, kTolerance);
+}
+
+TEST_F(RefBackendTest, AttentionCapsItsScoresAndSharesWithSinks) {
+  const auto keys = backend_->Allocate(2 * sizeof(float)), values = backend_->Allocate(2 * sizeof(float));
+  const KvLayer cache{keys.get(), values.get(), CacheType::kF32, 2};
+  const std::vector<float> k = {0, 8}, v = {1, 2}, query = {1, 1}, sinks = {0, std::log(5.0F)};
+  backend_->StoreKv(cache, k.data(), v.data(), 2, 0, 1);
+  std::vector<float> out(2);
+  AttentionParams params = {.heads = 2, .kv_heads = 1, .head_dim = 1, .softcap = 4.0F, .sinks = sinks.data()};
+  backend_->Attention(query.data(), cache, 1, 1, params, out.data());
+  const float weight = std::exp(4 * std::tanh(2.0F));
+  ExpectNear(out, {(1 + 2 * weight) / (1 + weight + 1), (1 + 2 * weight) / (1 + weight + 5)});
+}
+
+// Four value heads over two key heads: which of them a head reads.
+TEST_F(RefBackendTest, DeltaRuleReadsNeighboursOrEveryOther) {
+  for (const bool neighbours : {false, true}) {
+    const DeltaNetParams params{2, 4, 1, 1e-6F, neighbours};
+    const std::vector<float> qkv = {1, 1, 1, -1, 1, 1, 1, 1};  // key heads +1 and -1, values 1
+    const std::vector<float> zeros(4), beta(4, 40.0F);
+    std::vector<float> state(4), out(4);
+    backend_->DeltaNet(qkv.data(), zeros.data(), beta.data(), zeros.data(), zeros.data(), state.data(), 1, params, {},
+                       out.data());
+    ExpectNear(state, neighbours ? std::vector<float>{1, 1, -1, -1} : std::vector<float>{1, -1, 1, -1});
+  }
 }
 
 TEST_F(RefBackendTest, HasNoVariants) { EXPECT_THROW(MakeRefBackend(1, "avx2"), Error); }

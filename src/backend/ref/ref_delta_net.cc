@@ -60,7 +60,7 @@ void RefDeltaNet(ThreadPool& pool, const float* qkv, const float* alpha, const f
     std::vector<float> s(state + h * d * d, state + (h + 1) * d * d);
     std::vector<float> query(static_cast<size_t>(d)), key(query), delta(query);
     if (log.steps != nullptr) Apply(log.steps, log.pending, h, p, s.data());
-    const int64_t key_head = h % p.key_heads;
+    const int64_t key_head = p.KeyHeadOf(static_cast<int>(h));
     for (int t = 0; t < tokens; ++t) {
       const float* token = qkv + static_cast<int64_t>(t) * token_width;
       Normalise(token + key_head * d, d, p.norm_eps, query.data());

@@ -10,7 +10,9 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "chat/conversation.h"
 #include "cli/cache_option.h"
+#include "cli/chat_option.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/measuring.h"
@@ -29,6 +31,7 @@ struct Options {
   double draft_p_min = 0.0;
   CacheType cache = CacheType::kF16;
   GenerateOptions generate;
+  ChatOptions chat;
   CommonOptions common;
 };
 
@@ -42,18 +45,36 @@ SpeculationOptions Speculation(const Options& options) {
       std::from_chars(options.draft_length.data(), options.draft_length.data() + options.draft_length.size(), length);
   if (error != std::errc() || end != options.draft_length.data() + options.draft_length.size() || length < 1 ||
       length > kMaxDraftLength) {
-    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens, or 'auto'", options.draft_length, kMaxDraftLength);
+    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens, or 'auto'; give one of them", options.draft_length,
+         kMaxDraftLength);
   }
   return {.draft_length = length};
 }
 
-std::vector<Token> PromptTokens(const Options& options, const Tokenizer& tokenizer) {
+std::vector<Token> PromptTokens(const Options& options, const Model& model) {
+  const Tokenizer& tokenizer = *model.tokenizer;
   const std::string text =
       options.prompt_file.empty() ? options.prompt : std::string(TextFile(options.prompt_file).text());
   if (!options.prompt_file.empty()) WarnOfText(text, options.prompt_file);
+  if (options.chat.chat) {
+    const Conversation conversation = AskConversation(options.chat.system, text);
+    return tokenizer.Encode(ChatText(model.file, tokenizer.vocab(), conversation, options.chat.template_file),
+                            /*parse_special=*/true);
+  }
   EncodedPrompt prompt = EncodePrompt(tokenizer, text);
   WarnOfBos(prompt);
   return std::move(prompt.tokens);
+}
+
+// Without -c a prompt has to fit what the model was trained for.
+void RequireTrainedRoom(const Options& options, const std::vector<Token>& prompt, const Model& model) {
+  const int trained = model.spec.context_length;
+  if (options.context > 0 || prompt.size() <= static_cast<size_t>(trained)) return;
+  Fail(ErrorKind::kUsage,
+       "the prompt has {} tokens, {} was trained for a context of {}; shorten it (a larger -c takes the model out of "
+       "its "
+       "range)",
+       prompt.size(), options.model, trained);
 }
 
 std::string_view StopName(StopReason stop) {
@@ -88,8 +109,9 @@ int Run(const Options& options) {
   const std::unique_ptr<Backend> backend = MakeBackend(options.common.backend, options.common.threads);
   LoadedModel target(options.model, *backend);
   const Tokenizer& tokenizer = *target.model->tokenizer;
-  const std::vector<Token> prompt = PromptTokens(options, tokenizer);
+  const std::vector<Token> prompt = PromptTokens(options, *target.model);
 
+  RequireTrainedRoom(options, prompt, *target.model);
   WarnOfContext("-c", options.context, *target.model);
 
   const bool speculative = !options.draft.empty();
@@ -172,6 +194,8 @@ CommandAction AddGenerate(CLI::App& app) {
   app.add_option("-f,--file", options->prompt_file, "read the text to continue from a file")
       ->type_name("FILE")
       ->excludes(prompt);
+  AddChatOptions(app, options->chat, "ask the text as a user's message, in the model's chat template");
+  app.get_option("--template")->needs("--chat");
   app.add_option("-n,--predict", options->generate.max_tokens, "tokens to generate")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str()

@@ -4,9 +4,11 @@
 #include <charconv>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "base/one_line.h"
 #include "cli/command.h"
 #include "cli/common.h"
@@ -38,6 +40,7 @@ struct LayerGroup {
 struct Summary {
   uint64_t parameters = 0, tensor_bytes = 0;
   std::map<std::string, TypeTotal> types;
+  std::set<std::string_view> not_computable;  // types
   std::vector<LayerGroup> layers;
   double bits_per_weight() const {
     return parameters == 0 ? 0.0 : static_cast<double>(tensor_bytes) * 8.0 / static_cast<double>(parameters);
@@ -87,7 +90,9 @@ Summary Summarise(const GgufFile& file) {
   for (const GgufTensor& tensor : file.tensors()) {
     summary.parameters += tensor.elements();
     summary.tensor_bytes += tensor.data.size();
-    TypeTotal& total = summary.types[std::string(TraitsOf(tensor.format).name)];
+    const FormatTraits& traits = TraitsOf(tensor.format);
+    if (traits.decode == nullptr) summary.not_computable.insert(traits.name);
+    TypeTotal& total = summary.types[std::string(traits.name)];
     ++total.tensors;
     total.bytes += tensor.data.size();
   }
@@ -225,6 +230,7 @@ void PrintAsJson(const GgufFile& file, const Summary& summary) {
              {"layers", std::move(layers)},
              {"types", std::move(types)},
              {"type_tensors", std::move(type_tensors)},
+             {"not_computable", summary.not_computable},
              {"tensors", std::move(tensors)}});
 }
 
@@ -262,8 +268,12 @@ CommandAction AddInspect(CLI::App& app) {
   app.add_option("MODEL", options->model, "a GGUF file; of a split model the first part")->required();
   AddCommonOptions(app, options->common, kJson);
   return [options] {
-    const GgufFile file = GgufFile::Open(options->model);
+    const GgufFile file = GgufFile::Open(options->model, TensorTypes::kStored);
     const Summary summary = Summarise(file);
+    if (!summary.not_computable.empty()) {
+      spdlog::warn("{}: Assay cannot compute with {}: this can be looked at only", OneLine(options->model),
+                   fmt::join(summary.not_computable, ", "));
+    }
     if (options->common.json) {
       PrintAsJson(file, summary);
     } else {

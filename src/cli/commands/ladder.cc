@@ -15,6 +15,7 @@
 #include "base/last_will.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/measuring.h"
 #include "cli/progress.h"
 #include "measure/environment.h"
 #include "render/ladder_output.h"
@@ -63,9 +64,17 @@ double ParsePercent(const std::string& text) {
   const double value = std::strtod(text.c_str(), &end);
   const std::string_view rest(end);
   if (end == text.c_str() || !(rest.empty() || rest == "%") || !(value >= 0.0 && value <= 1000.0)) {
-    Fail(ErrorKind::kUsage, "--max-loss {}: not a percentage from 0 to 1000, such as 1%", text);
+    Fail(ErrorKind::kUsage, "--max-loss {}: not a percentage from 0 to 1000; give one, such as 1%", text);
   }
   return value;
+}
+
+std::string UsualRungNames() {
+  std::vector<std::string_view> names;
+  for (const RungTraits& rung : Rungs()) {
+    if (rung.usual) names.push_back(rung.name);
+  }
+  return fmt::format("{}", fmt::join(names, ","));
 }
 
 std::vector<Rung> ParseRungs(const std::vector<std::string>& names) {
@@ -78,7 +87,9 @@ std::vector<Rung> ParseRungs(const std::vector<std::string>& names) {
     }
   }
   if (rungs.empty()) {
-    for (const RungTraits& rung : Rungs()) rungs.push_back(rung.rung);
+    for (const RungTraits& rung : Rungs()) {
+      if (rung.usual) rungs.push_back(rung.rung);
+    }
   }
   return rungs;
 }
@@ -88,13 +99,27 @@ std::filesystem::path FolderOf(const Options& options) {
   return ModelStem(options.model) + "-ladder";
 }
 
-// What the ladder reads must not be what it writes.
+// Whether a ladder wrote what lies there.
+bool IsOfALadder(const std::filesystem::path& file) {
+  if (file.extension() == ".md") return FirstLine(file).value_or("").starts_with(kLadderMarkdownTitle);
+  const Json json = Json::parse(ReadFile(file), nullptr, false);
+  return json.is_object() && json.contains("rungs") && json.contains("verdict");
+}
+
+// What the ladder reads must not be what it writes, nor may anything that it did not write lie there.
 void RequireOtherFiles(const Options& options, const LadderPlaces& places) {
   for (const char* name : {kMarkdown, kJsonFile}) {
     for (const std::string& input : {options.text, options.model, options.database}) {
       std::error_code absent;
       if (!std::filesystem::equivalent(places.folder / name, input, absent)) continue;
-      Fail(ErrorKind::kUsage, "{} is what the ladder writes its results to: name another folder with -o", input);
+      Fail(ErrorKind::kUsage, "{} is what the ladder writes its results to; name another folder with -o", input);
+    }
+    const std::filesystem::path file = places.folder / name;
+    if (std::filesystem::is_regular_file(file) && !IsOfALadder(file)) {
+      Fail(ErrorKind::kUsage,
+           "{}: lies where the ladder writes its results, and no ladder wrote it; move it away or "
+           "name another folder with -o",
+           file.string());
     }
   }
 }
@@ -117,11 +142,13 @@ LadderResult Climb(const Options& options, EngineLab& lab, const Backend& backen
   return result;
 }
 
-bool AnyInvalid(const LadderResult& result) {
-  for (const LadderRung& rung : result.rungs) {
-    if (!rung.invalid.empty()) return true;
+// Says which guards tripped or warn, those of the quality first.
+int ReportAllGuards(const LadderResult& result) {
+  int exit_code = ReportGuards(result.runs.base.quality.guards);
+  for (const RungRuns& rung : result.runs.rungs) {
+    if (!rung.valid()) exit_code = ReportGuards(rung.quality.guards);
   }
-  return false;
+  return std::max(exit_code, ReportGuards(result.judgement.guards));
 }
 
 int RunLadderCommand(Options& options) {
@@ -134,15 +161,17 @@ int RunLadderCommand(Options& options) {
   EngineLab lab(options.model, *backend, options.common.threads, options.text, places.folder, options.settings);
   const LadderResult result = Climb(options, lab, *backend, rules);
   for (const Rung rung : options.settings.rungs) places.rung_files.push_back(lab.RungPath(rung));
-  if (options.settings.windows > result.windows) {
+  const auto windows = static_cast<int>(FindMetric(result.runs.base.quality, "windows")->value);
+  if (options.settings.windows > windows) {
     spdlog::warn("--windows {}: {} has {} windows of {} tokens; all were scored", options.settings.windows,
-                 options.text, result.windows, options.settings.context);
+                 options.text, windows, options.settings.context);
   }
   const Json json = LadderJson(result, places);
   WriteFileAtomically(places.folder / kMarkdown, LadderMarkdown(result, places));
   WriteFileAtomically(places.folder / kJsonFile, JsonText(json));
   PrintText(options.common.json ? JsonText(json) : LadderText(result, places));
-  return AnyInvalid(result) ? ExitCode(ErrorKind::kInvalid) : 0;
+  FlushStdout();
+  return ReportAllGuards(result);
 }
 
 void AddSettings(CLI::App& app, LadderSettings& settings) {
@@ -174,7 +203,8 @@ CommandAction AddLadder(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   app.add_option("MODEL", options->model, "the model to quantise, of which every rung is made")->required();
   app.add_option("--text", options->text, "text to measure the perplexity on")->required()->type_name("FILE");
-  app.add_option("--types", options->types, "the rungs, separated by commas; all when not given: " + RungNames())
+  app.add_option("--types", options->types,
+                 "the rungs, separated by commas, of " + RungNames() + "; " + UsualRungNames() + " when not given")
       ->delimiter(',')
       ->type_name("TYPE,...");
   app.add_option("-o,--output", options->folder,
@@ -188,6 +218,7 @@ CommandAction AddLadder(CLI::App& app) {
       ->type_name("PERCENT");
   app.add_flag("--fresh", options->fresh, "measure anew what the database has already");
   AddSettings(app, options->settings);
+  AddPlaceboOption(app, options->settings.placebo);
   AddCommonOptions(app, options->common, kThreads | kBackend | kSeed | kJson);
   return [options] { return RunLadderCommand(*options); };
 }

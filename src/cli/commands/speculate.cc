@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "cli/cache_option.h"
+#include "cli/chat_option.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/measuring.h"
@@ -39,6 +40,7 @@ struct Options {
   std::string database = "assay.db";
   SpeculationSettings settings;
   CacheType cache = CacheType::kF16;
+  ChatOptions chat;
   CommonOptions common;
 };
 
@@ -48,7 +50,8 @@ DraftSetting ParseLength(const std::string& text) {
   const char* last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, length);
   if (error != std::errc() || end != last || length < 1 || length > kMaxDraftLength) {
-    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens, or '{}'", text, kMaxDraftLength, kAdaptive);
+    Fail(ErrorKind::kUsage, "-k {}: a draft has 1 to {} tokens, or '{}'; give one of them", text, kMaxDraftLength,
+         kAdaptive);
   }
   return {text, {.draft_length = length}};
 }
@@ -57,7 +60,8 @@ std::vector<DraftSetting> ParseLengths(const std::vector<std::string>& texts) {
   std::vector<DraftSetting> lengths;
   for (const std::string& text : texts) {
     lengths.push_back(ParseLength(text));
-    if (std::count(texts.begin(), texts.end(), text) > 1) Fail(ErrorKind::kUsage, "-k {}: named twice", text);
+    if (std::count(texts.begin(), texts.end(), text) > 1)
+      Fail(ErrorKind::kUsage, "-k {}: named twice; name each once", text);
   }
   return lengths;
 }
@@ -72,7 +76,8 @@ std::vector<std::filesystem::path> ShippedPromptFiles(const std::string& target)
       return files;
     }
   }
-  Fail(ErrorKind::kUsage, "no --prompts given, and neither a folder prompts beside {} nor {} has the shipped sets",
+  Fail(ErrorKind::kUsage,
+       "no --prompts given, and neither a folder prompts beside {} nor {} has the shipped sets; name a file of prompts",
        target, ASSAY_PROMPTS);
 }
 
@@ -84,7 +89,8 @@ std::vector<PromptSet> ReadPrompts(const Options& options) {
     PromptSet set = ReadPromptSet(file);
     for (const PromptSet& other : sets) {
       if (other.name == set.name)
-        Fail(ErrorKind::kUsage, "--prompts {}: a set named {} is given already", file.string(), set.name);
+        Fail(ErrorKind::kUsage, "--prompts {}: a set named {} is given already; give each set a file name of its own",
+             file.string(), set.name);
     }
     sets.push_back(std::move(set));
   }
@@ -143,13 +149,13 @@ class Watch {
   std::optional<Progress> bar_;
 };
 
-PairResult MeasureDraft(const Options& options, Store& store, LoadedModel& target, DraftSource& source,
-                        std::span<const PromptSet> sets) {
+PairResult MeasureDraft(const Options& options, Store& store, LoadedModel& target, const ModelIdentity& identity,
+                        DraftSource& source, std::span<const PromptSet> sets) {
   const std::string name = source.name();
   const std::unique_ptr<LoadedModel> draft = Load(source, options, *target.model, target.engine.backend());
   int longest = 0;
   for (const DraftSetting& length : options.settings.lengths) longest = std::max(longest, length.options.draft_length);
-  EngineSpeculationLab lab(target, draft.get(), name, sets,
+  EngineSpeculationLab lab(target, identity, draft.get(), name, sets,
                            {.threads = options.common.threads,
                             .cache = options.cache,
                             .tokens = options.settings.tokens,
@@ -177,9 +183,11 @@ int Report(const Options& options, const SpeculationStudy& study) {
 
 int Run(Options& options) {
   options.settings.lengths = ParseLengths(options.lengths);
-  const std::vector<PromptSet> sets = ReadPrompts(options);
+  std::vector<PromptSet> sets = ReadPrompts(options);
   const std::unique_ptr<Backend> backend = MakeBackend(options.common.backend, options.common.threads);
   LoadedModel target(options.target, *backend);
+  RenderChats(sets, *target.model,
+              {.all = options.chat.chat, .system = options.chat.system, .template_file = options.chat.template_file});
   std::vector<DraftSource> drafts = OpenDrafts(options, *target.model);
   Store store(options.database);
   SpeculationStudy study{.target = options.target,
@@ -188,7 +196,8 @@ int Run(Options& options) {
                          .environment = CaptureEnvironment(),
                          .drafts = options.drafts,
                          .pairs = {}};
-  for (DraftSource& draft : drafts) study.pairs.push_back(MeasureDraft(options, store, target, draft, sets));
+  const ModelIdentity identity = Identify(target.model->file);
+  for (DraftSource& draft : drafts) study.pairs.push_back(MeasureDraft(options, store, target, identity, draft, sets));
   return Report(options, study);
 }
 
@@ -206,9 +215,12 @@ CommandAction AddSpeculate(CLI::App& app) {
       ->delimiter(',')
       ->capture_default_str()
       ->type_name("K,...");
-  app.add_option("--prompts", options->prompt_files,
-                 "prompt sets, each a file with {\"prompt\": \"...\"} on a line; code, text and math when not given")
+  app.add_option(
+         "--prompts", options->prompt_files,
+         "prompt sets, each a file with {\"prompt\": \"...\"} or {\"messages\": [...]} on a line; code, text and "
+         "math when not given")
       ->type_name("FILE");
+  AddChatOptions(app, options->chat, "ask each prompt as a user's message, in the model's chat template");
   app.add_option("-n,--predict", options->settings.tokens, "tokens to generate for each prompt")
       ->check(CLI::Range(2, 1 << 20))
       ->capture_default_str()

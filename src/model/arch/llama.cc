@@ -3,22 +3,23 @@
 
 namespace assay {
 
-// Llama 1 to 3: adjacent-pair RoPE (q and k rows are permuted at conversion), optionally with Llama 3's per-frequency
-// divisors in rope_freqs.weight.
+// Llama 1 to 3, Mistral and Mixtral: adjacent-pair RoPE (q and k rows are permuted at conversion), optionally with
+// Llama 3's per-frequency divisors in rope_freqs.weight; Mixtral's experts are as wide as a dense network's hidden
+// layer.
 ModelSpec BuildLlama(const GgufFile& file) {
   SpecBuilder builder(file);
-  const int layers = builder.Int("block_count");
-  for (int i = 0; i < layers; ++i) {
+  const int width = builder.spec.width;
+  for (int i = 0; i < builder.layers(); ++i) {
     LayerSpec layer;
-    layer.mixer_norm = builder.Need(SpecBuilder::Block(i, "attn_norm.weight"), {builder.spec.width});
-    layer.ffn_norm = builder.Need(SpecBuilder::Block(i, "ffn_norm.weight"), {builder.spec.width});
-    AttentionSpec attention = builder.Attention(i, /*output_gate=*/false, /*head_norms=*/false);
-    attention.rope.neox = false;
-    attention.rope.scale = builder.RopeScale();
-    attention.rope.factors = builder.RopeFactors(attention.rope.dimensions);
-    layer.attention = attention;
-    layer.ffn = builder.Ffn(i, FfnActivation::kSilu);
-    builder.spec.layers.push_back(layer);
+    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
+    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    layer.attention = builder.Attention(i, {.rope = RopeOptions{.neox = false, .divisors = true}});
+    if (builder.HasExperts()) {
+      layer.moe = builder.Moe(i, {.width = builder.keys.IntAt("feed_forward_length", i)});
+    } else {
+      layer.ffn = builder.Ffn(i, {});
+    }
+    builder.spec.layers.push_back(std::move(layer));
   }
   return builder.Finish();
 }

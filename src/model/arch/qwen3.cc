@@ -3,18 +3,23 @@
 
 namespace assay {
 
-// Qwen3, dense: RMS norms on the heads of q and k before RoPE; the head size is its own hyperparameter.
+// Qwen3, dense (qwen3) or with experts (qwen3moe): RMS norms on the heads of q and k before RoPE; the head size is its
+// own hyperparameter.
 ModelSpec BuildQwen3(const GgufFile& file) {
   SpecBuilder builder(file);
-  const int layers = builder.Int("block_count");
-  for (int i = 0; i < layers; ++i) {
+  const int width = builder.spec.width;
+  const bool moe = builder.spec.architecture == "qwen3moe";
+  for (int i = 0; i < builder.layers(); ++i) {
     LayerSpec layer;
-    layer.mixer_norm = builder.Need(SpecBuilder::Block(i, "attn_norm.weight"), {builder.spec.width});
-    layer.ffn_norm = builder.Need(SpecBuilder::Block(i, "ffn_norm.weight"), {builder.spec.width});
-    layer.attention = builder.Attention(i, /*output_gate=*/false, /*head_norms=*/true);
-    layer.attention->rope.scale = builder.RopeScale();
-    layer.ffn = builder.Ffn(i, FfnActivation::kSilu);
-    builder.spec.layers.push_back(layer);
+    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
+    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    layer.attention = builder.Attention(i, {.norms = HeadNorms::kEachHead});
+    if (moe) {
+      layer.moe = builder.Moe(i, {});
+    } else {
+      layer.ffn = builder.Ffn(i, {});
+    }
+    builder.spec.layers.push_back(std::move(layer));
   }
   return builder.Finish();
 }

@@ -255,7 +255,7 @@ double NearestLevel(double value) {
 }
 
 // The extreme value on the lowest level, or on that less or more up to seven; the best by explained energy.
-void LevelBlock(Values x, Values w, bool search, float* out) {
+double LevelScale(Values x, Values w, bool search) {
   const double extreme = Extreme(x);
   double best_gain = -1.0, best = extreme / kIq4NlLevels[0];
   for (int step = -7; search && step <= 7; ++step) {
@@ -271,7 +271,38 @@ void LevelBlock(Values x, Values w, bool search, float* out) {
       best = xl / ll;
     }
   }
+  return best;
+}
+
+void LevelBlock(Values x, Values w, bool search, float* out) {
+  const double best = LevelScale(x, w, search);
   for (size_t i = 0; i < x.size(); ++i) out[i] = static_cast<float>(Half(best) * NearestLevel(x[i] / best));
+}
+
+// The extreme scale is the lowest of the stored ones.
+void LevelSuperBlock(Values x, Values w, bool search, float* out) {
+  std::vector<float> scales;
+  for (size_t i = 0; i < x.size(); i += kBlock) {
+    scales.push_back(static_cast<float>(LevelScale(x.subspan(i, kBlock), w.subspan(i, kBlock), search)));
+  }
+  const double d = Half(Extreme(scales) / -32);
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double scale = d == 0.0 ? 0.0 : d * Code(scales[i / kBlock] / d, -32, 31);
+    out[i] = static_cast<float>(scale == 0.0 ? 0.0 : scale * NearestLevel(x[i] / scale));
+  }
+}
+
+// A power of two for which the extreme value, of levels up to 12, is in [8, 16): or, where nothing may be cut off, the
+// least one for which it is at most 12.
+void PowerBlock(Values x, bool may_cut, float* out) {
+  const double extreme = std::abs(Extreme(x));
+  double scale = extreme == 0.0 ? 0.0 : std::exp2(std::floor(std::log2(extreme)) - 3);
+  if (!may_cut && extreme > 12 * scale) scale *= 2;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const int8_t level = *std::ranges::min_element(
+        kMxfp4Levels, {}, [&](int8_t candidate) { return std::abs(scale * candidate - x[i]); });
+    out[i] = static_cast<float>(scale * level);
+  }
 }
 
 constexpr AffineGrid kFineGrid{-0.9, 0.05, 36, false};
@@ -290,6 +321,10 @@ void SearchBlock(Format format, Values x, Values w, bool importance, float* out)
       return AffineBlock(x, importance ? AffineScale(x, w, 31, kFineGrid) : RangeScale(x, 31), 31, out);
     case Format::kIQ4_NL:
       return LevelBlock(x, w, true, out);
+    case Format::kIQ4_XS:
+      return LevelSuperBlock(x, w, true, out);
+    case Format::kMXFP4:
+      return PowerBlock(x, true, out);
     case Format::kQ2_K:
       return AffineSuperBlock(x, w, 16, 3, 15, importance ? kFineGrid : AffineGrid{-0.5, 0.1, 15, true}, importance,
                               out);
@@ -323,10 +358,17 @@ void PlainBlock(Format format, Values x, Values w, float* out) {
       return SymmetricSuperBlock(x, w, 32, 128, Symmetric::kExtreme, out);
     case Format::kIQ4_NL:
       return LevelBlock(x, w, false, out);
+    case Format::kIQ4_XS:
+      return LevelSuperBlock(x, w, false, out);
+    case Format::kMXFP4:
+      return PowerBlock(x, false, out);
     default:
       return SearchBlock(format, x, w, false, out);  // llama.cpp searches these for an importance matrix alone
   }
 }
+
+// The published search of these weighs by x^2 where there is no importance.
+bool HasLevels(Format format) { return format == Format::kIQ4_NL || format == Format::kIQ4_XS; }
 
 }  // namespace
 
@@ -343,11 +385,13 @@ std::vector<float> Weights(Format format, const std::vector<float>& x, const std
     double weight = 1.0;
     if (format == Format::kQ6_K) {
       weight = given ? 1.0 : square;
-    } else if (format == Format::kQ3_K || format == Format::kIQ4_NL) {
+    } else if (format == Format::kQ3_K) {
       weight = given ? std::sqrt(2.0 * mean + square) : square;
+    } else if (HasLevels(format)) {
+      weight = std::sqrt(2.0 * mean + square);
     } else if (format == Format::kQ4_K || format == Format::kQ5_K) {
       weight = given ? std::sqrt(2.0 * mean + square) : std::sqrt(2.0 * mean) + std::abs(x[i]);
-    } else if (format != Format::kQ8_0) {
+    } else if (format != Format::kQ8_0 && format != Format::kMXFP4) {
       weight = std::sqrt(mean + square);
     }
     weights[i] = static_cast<float>(weight * (given ? importance[i] : 1.0F));
@@ -360,6 +404,9 @@ std::vector<float> PublishedSearch(Format format, const std::vector<float>& x, c
   std::vector<float> weights = Weights(format, x, importance), out(x.size());
   if (format == Format::kQ2_K && importance.empty()) {
     std::ranges::transform(x, weights.begin(), [](float value) { return std::abs(value); });
+  }
+  if (HasLevels(format) && importance.empty()) {
+    std::ranges::transform(x, weights.begin(), [](float value) { return value * value; });
   }
   for (size_t i = 0; i < x.size(); i += block) {
     SearchBlock(format, Values(x).subspan(i, block), Values(weights).subspan(i, block), !importance.empty(), &out[i]);

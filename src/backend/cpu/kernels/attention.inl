@@ -37,9 +37,9 @@ void ScoreKeys(const float* query, const float* rows, int padded, float scale, f
   Unroll<kKeys>([&](auto k) { scores[k.value] = Sum(sums[k.value]) * scale; });
 }
 
-// Scores become weights e^(score - max); returns one over their sum.
-inline float SoftmaxWeights(float* scores, int count) {
-  float most = scores[0];
+// Scores become weights e^(score - max); returns one over their sum, to which a sink, if there is one, adds its own.
+inline float SoftmaxWeights(float* scores, int count, const float* sink) {
+  float most = sink != nullptr && *sink > scores[0] ? *sink : scores[0];
   ForLanes(count, [&](int64_t i, int lanes) {
     if (lanes == 16) {
       const float largest = Largest(Load(scores + i));
@@ -54,7 +54,13 @@ inline float SoftmaxWeights(float* scores, int count) {
     StoreLanes(scores + i, weights, lanes);
     sum = Add(sum, LoadLanes(scores + i, lanes));
   });
-  return 1.0F / Sum(sum);
+  float total = Sum(sum);
+  if (sink != nullptr) {
+    float weight[16];
+    Store(weight, Exp(Set(*sink - most)));
+    total += weight[0];
+  }
+  return 1.0F / total;
 }
 
 template <int kVectors>
@@ -112,9 +118,10 @@ inline void Attend(const AttendArgs& args) {
     });
   }
   // From here on a query's place holds its weighted sum of values.
-  for_rows([&](int, int, const QueryRow& row, float* sums) {
+  for_rows([&](int, int h, const QueryRow& row, float* sums) {
+    if (args.softcap > 0.0F) SoftCap(row.scores + row.begin, args.softcap, row.end - row.begin);
     // The slot after the last score keeps the factor of the sums.
-    row.scores[span] = SoftmaxWeights(row.scores + row.begin, row.end - row.begin);
+    row.scores[span] = SoftmaxWeights(row.scores + row.begin, row.end - row.begin, args.sinks == nullptr ? nullptr : args.sinks + h);
     for (int at = 0; at < padded; at += 16) Store(sums + at, Zero());
   });
   for (int tile = 0; tile < span; tile += kKeyTile) {

@@ -19,11 +19,11 @@ template <typename Format>
 using MetaOf = typename MetaFor<Format::kMinima, Format::kSuper>::Type;
 
 // The sums of products start with the correction for codes that stand for code - 2^kOffsetBits.
-template <typename Format, typename Meta>
+template <typename Format, bool kFine, typename Meta>
 __attribute__((always_inline)) inline Ints StartDot(const Meta& meta, int sub, int offset_bits) {
   if constexpr (Format::kMinima) {
     return SetInts(0);
-  } else if constexpr (Format::kSigned) {
+  } else if constexpr (Format::kSigned && !kFine) {
     return StartSigned(meta.minus_sum[sub]);
   } else {
     return ShiftLeftBy(SetInts(meta.minus_sum[sub]), offset_bits);
@@ -49,10 +49,13 @@ struct TileInput {
 // takes the time of its reads plus that of its arithmetic. So each line is asked for twice, far ahead into the
 // second-level cache and again into the first, evenly between the arithmetic: asked for in bunches, the requests wait
 // for each other. On Zen 4 that hides all arithmetic that is shorter than the reads. An address past the end does no
-// harm.
+// harm. With several tokens asking always pays; with one, where a line of weights has products enough.
 constexpr int64_t kNearBytes = 4096;
 constexpr int64_t kFarBytes = 20480;
 constexpr int kProductsWorthAsking = 2;  // for each line of weights
+constexpr bool WorthAsking(int tokens, int64_t block_bytes) {
+  return tokens > 1 || int64_t{8} * kQuantGroup * kVector >= kProductsWorthAsking * block_bytes;
+}
 
 // A quad's part of the lines of a block, of all panels of the group. `kBytes` are the block's.
 template <int64_t kBytes, int kQuad>
@@ -74,22 +77,58 @@ struct TileDots {
   Ints of[kPanels][kTokens];
 };
 
+// Adds the products of a quad of columns.
+template <typename Format, int kQuad, int kTokens, int kPanels>
+__attribute__((always_inline)) inline void DotQuad(const Bytes (&codes)[kPanels], const TileInput& x,
+                                                   TileDots<kTokens, kPanels>& dots) {
+  ASSAY_UNROLL
+  for (int t = 0; t < kTokens; ++t) {
+    const Bytes four = Quad(x.codes + t * x.stride + 4 * kQuad);
+    ASSAY_UNROLL
+    for (int p = 0; p < kPanels; ++p) {
+      Ints& dot = dots.of[p][t];
+      dot = Format::kSigned ? DotSigned(dot, codes[p], four) : Dot(dot, codes[p], four);
+    }
+  }
+}
+
+// The same of int16 codes, which lie as the bytes of the weights are split.
+template <int kQuad, int kTokens, int kPanels>
+__attribute__((always_inline)) inline void DotFineQuad(const Bytes (&codes)[kPanels], const TileInput& x,
+                                                       TileDots<kTokens, kPanels>& dots) {
+  Bytes even[kPanels], odd[kPanels];
+  ASSAY_UNROLL
+  for (int p = 0; p < kPanels; ++p) {
+    even[p] = EvenBytes(codes[p]);
+    odd[p] = OddBytes(codes[p]);
+  }
+  ASSAY_UNROLL
+  for (int t = 0; t < kTokens; ++t) {
+    const uint8_t* four = x.codes + t * x.stride + 8 * kQuad;
+    const Bytes of_even = Quad(four), of_odd = Quad(four + 4);
+    ASSAY_UNROLL
+    for (int p = 0; p < kPanels; ++p) {
+      Ints& dot = dots.of[p][t];
+      dot = DotShorts(DotShorts(dot, even[p], of_even), odd[p], of_odd);
+    }
+  }
+}
+
 // The sums of products of a sub-block, the columns that share a scale.
-template <typename Format, int kSub, int kTokens, int kPanels>
+template <typename Format, bool kFine, int kSub, int kTokens, int kPanels>
 __attribute__((always_inline)) inline void DotSubBlock(const uint8_t* const (&blocks)[kPanels], const TileInput& x,
                                                        TileDots<kTokens, kPanels>& dots) {
   using Meta = MetaOf<Format>;
   constexpr int kQuads = 8 / Format::kSubs;
   ASSAY_UNROLL
   for (int t = 0; t < kTokens; ++t) {
-    const Ints start = StartDot<Format>(x.MetaAt<Meta>(t), kSub, x.offset_bits);
+    const Ints start = StartDot<Format, kFine>(x.MetaAt<Meta>(t), kSub, x.offset_bits);
     ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) dots.of[p][t] = start;
   }
   Unroll<kQuads>([&](auto quad) __attribute__((always_inline)) {
     constexpr int kQuad = kSub * kQuads + decltype(quad)::value;
     constexpr int64_t kBytes = Format::kRecordStride / Format::kBlocks;
-    constexpr int64_t kProducts = int64_t{8} * kQuantGroup * kTokens;
-    if constexpr (Format::kStreams && kProducts * kVector >= kProductsWorthAsking * kBytes) {
+    if constexpr (Format::kStreams && WorthAsking(kTokens, kBytes)) {
       AskAhead<kBytes, kQuad>(blocks[0]);
     }
     Bytes codes[kPanels];
@@ -97,31 +136,28 @@ __attribute__((always_inline)) inline void DotSubBlock(const uint8_t* const (&bl
     for (int p = 0; p < kPanels; ++p) {
       codes[p] = Format::template Codes<kQuad>(blocks[p]);
     }
-    ASSAY_UNROLL
-    for (int t = 0; t < kTokens; ++t) {
-      const Bytes four = Quad(x.codes + t * x.stride + 4 * kQuad);
-      ASSAY_UNROLL
-      for (int p = 0; p < kPanels; ++p) {
-        Ints& dot = dots.of[p][t];
-        dot = Format::kSigned ? DotSigned(dot, codes[p], four) : Dot(dot, codes[p], four);
-      }
+    if constexpr (kFine) {
+      DotFineQuad<kQuad>(codes, x, dots);
+    } else {
+      DotQuad<Format, kQuad>(codes, x, dots);
     }
   });
 }
 
 // Adds a block's products to the sums; of K formats without D and without the minima, which AddRecord() takes.
-template <typename Format, int kTokens, int kPanels>
+template <typename Format, bool kFine, int kTokens, int kPanels>
 __attribute__((always_inline)) inline void AddBlock(const uint8_t* const (&blocks)[kPanels],
                                                     const typename Format::Scales* scales, int index,
                                                     const TileInput& x, TileSums<kTokens, kPanels>& sums) {
   using Meta = MetaOf<Format>;
   TileDots<kTokens, kPanels> dots;
   if constexpr (Format::kSuper) {
-    // Codes and scales are so small that products of a block are below 2^24: integers and floats hold them exactly.
+    // Codes and scales are so small that products of a block are below 2^24, which floats hold exactly; of fine codes
+    // they are below 2^31 (kFineMost), and are rounded once.
     TileDots<kTokens, kPanels> scaled;
     Unroll<Format::kSubs>([&](auto sub) __attribute__((always_inline)) {
       constexpr int kSub = decltype(sub)::value;
-      DotSubBlock<Format, kSub>(blocks, x, dots);
+      DotSubBlock<Format, kFine, kSub>(blocks, x, dots);
       ASSAY_UNROLL
       for (int p = 0; p < kPanels; ++p) {
         const Ints scale = scales[p].Scale(index, kSub);
@@ -141,7 +177,7 @@ __attribute__((always_inline)) inline void AddBlock(const uint8_t* const (&block
       }
     }
   } else {
-    DotSubBlock<Format, 0>(blocks, x, dots);
+    DotSubBlock<Format, kFine, 0>(blocks, x, dots);
     ASSAY_UNROLL
     for (int p = 0; p < kPanels; ++p) {
       const Floats scale = scales[p].Scale(index);
@@ -206,7 +242,7 @@ __attribute__((always_inline)) inline void Clear(TileSums<kTokens, kPanels>& sum
   }
 }
 
-template <typename Format, int kTokens, int kPanels>
+template <typename Format, bool kFine, int kTokens, int kPanels>
 void DotTile(const DotArgs& args) {
   using Scales = typename Format::Scales;
   TileSums<kTokens, kPanels> sums;
@@ -223,7 +259,7 @@ void DotTile(const DotArgs& args) {
     for (int b = 0; b < Format::kBlocks; ++b) {
       const uint8_t* blocks[kPanels];
       ASSAY_UNROLL for (int p = 0; p < kPanels; ++p) blocks[p] = Format::Block(record + p * kVector, b);
-      AddBlock<Format>(blocks, scales, b, x, Format::kSuper ? of_record : sums);
+      AddBlock<Format, kFine>(blocks, scales, b, x, Format::kSuper ? of_record : sums);
       x.codes += x.step;
       x.meta += x.meta_step;
     }
@@ -369,8 +405,10 @@ constexpr PackingKernels QuantKernels() {
   kernels.offset_bits = Format::kOffsetBits;
   Unroll<kMaxTile>([&](auto t) {
     constexpr int kTokens = decltype(t)::value + 1, kPanels = DotPanels(kTokens);
-    kernels.tile[t.value] = {kPanels, &DotTile<Format, kTokens, kPanels>};
-    kernels.expanded[t.value] = {kPanels, &DotTile<ExpandedOf<Format>, kTokens, kPanels>};
+    using Plain = ExpandedOf<Format>;
+    kernels.tile[t.value] = {kPanels, &DotTile<Format, false, kTokens, kPanels>};
+    kernels.expanded[t.value] = {kPanels, &DotTile<Plain, false, kTokens, kPanels>};
+    kernels.fine[t.value] = {kPanels, &DotTile<Plain, true, kTokens, kPanels>};
   });
   return kernels;
 }
@@ -419,6 +457,8 @@ constexpr void FillPackings(PackingKernels* packings) {
   set(Packing::kQ5_0, QuantKernels<Q5_0>());
   set(Packing::kQ5_1, QuantKernels<Q5_1>());
   set(Packing::kIQ4_NL, QuantKernels<IQ4_NL>());
+  set(Packing::kIQ4_XS, QuantKernels<IQ4_XS>());
+  set(Packing::kMXFP4, QuantKernels<MXFP4>());
 }
 
 }  // namespace assay::cpu::ASSAY_ISA

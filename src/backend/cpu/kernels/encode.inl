@@ -46,7 +46,19 @@ inline void EncodeSums(const float (&values)[16], SuperMeta* meta, int64_t step,
   }
 }
 
-inline void Encode(const EncodeArgs& args) {
+struct EverydayCodes {
+  static constexpr float kMost = 127.0F;
+  static constexpr int64_t kBytes = 1;
+  static void Store(uint8_t* codes, Ints a) { StoreSaturatedBytes(reinterpret_cast<int8_t*>(codes), a); }
+};
+struct FineCodes {
+  static constexpr float kMost = static_cast<float>(kFineMost);
+  static constexpr int64_t kBytes = 2;
+  static void Store(uint8_t* codes, Ints a) { StorePairedShorts(reinterpret_cast<int16_t*>(codes), a); }
+};
+
+template <typename Codes>
+void Encode(const EncodeArgs& args) {
   const int64_t blocks = (args.columns + 63) / 64 * 2;
   float sums32[16] = {}, sums16[16] = {};  // of the record
   for (int64_t i = 0; i < blocks; ++i) {
@@ -54,10 +66,10 @@ inline void Encode(const EncodeArgs& args) {
     const float* x = args.x + i * kBlockColumns;
     const Floats a = left >= 16 ? Load(x) : left > 0 ? LoadPart(x, static_cast<int>(left)) : Zero();
     const Floats b = left >= 32 ? Load(x + 16) : left > 16 ? LoadPart(x + 16, static_cast<int>(left) - 16) : Zero();
-    const BlockCodes codes = EncodeBlock(a, b, LargestMagnitude(a, b) / 127.0F);
+    const BlockCodes codes = EncodeBlock(a, b, LargestMagnitude(a, b) / Codes::kMost);
     const int64_t at = i * args.step;
-    StoreSaturatedBytes(args.codes + at * kBlockColumns, codes.first);
-    StoreSaturatedBytes(args.codes + at * kBlockColumns + 16, codes.second);
+    Codes::Store(args.codes + at * kBlockColumns * Codes::kBytes, codes.first);
+    Codes::Store(args.codes + (at * kBlockColumns + 16) * Codes::kBytes, codes.second);
     const int32_t first = SumInts(codes.first);
     const int32_t second = SumInts(codes.second);
     const float scale = codes.scale;

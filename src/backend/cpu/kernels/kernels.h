@@ -15,7 +15,7 @@ struct DotArgs {
   int64_t records = 0;
   const uint8_t* x = nullptr;     // codes (or floats) of the tile's first token
   int64_t x_stride = 0;           // bytes from token to token
-  int64_t x_step = 0;             // bytes from a block of 32 columns to the next; of int8 codes alone
+  int64_t x_step = 0;             // bytes from a block of 32 columns to the next; not of kFloats and kShorts
   const uint8_t* meta = nullptr;  // OffsetMeta, MinimumMeta, SuperMeta or float scales
   int64_t meta_stride = 0;
   int64_t meta_step = 0;
@@ -44,14 +44,15 @@ struct PackingKernels {
   int offset_bits = 0;
   void (*expand)(const uint8_t* panel, int64_t records, uint8_t* out) = nullptr;  // one panel of a group
   TileKernel expanded[kLargestTile];
+  TileKernel fine[kLargestTile];  // the same products of int16 codes: fine arithmetic
 };
 
 // Where the codes of one token go. Null where not wanted.
 struct EncodeArgs {
   const float* x = nullptr;
-  int64_t columns = 0;  // the columns beyond, up to a multiple of 64, get zero codes
-  int64_t step = 1;     // blocks from one of this token's to its next
-  int8_t* codes = nullptr;
+  int64_t columns = 0;       // the columns beyond, up to a multiple of 64, get zero codes
+  int64_t step = 1;          // blocks from one of this token's to its next
+  uint8_t* codes = nullptr;  // int8, or int16 as kernels/layout.h has them
   OffsetMeta* offset32 = nullptr;
   MinimumMeta* minimum32 = nullptr;
   OffsetMeta* offset16 = nullptr;
@@ -79,6 +80,8 @@ struct AttendArgs {
   int cells = 0;
   bool half = false;
   float scale = 1.0F;
+  float softcap = 0.0F;          // 0: none
+  const float* sinks = nullptr;  // of the heads; null: none
   int window = 0;
   float* out = nullptr;
   int64_t out_stride = 0;
@@ -135,15 +138,22 @@ struct KernelTable {
   const char* name = nullptr;
   int max_tile = 0;  // tokens
 
-  PackingKernels packings[kPackings];  // by Packing
-  void (*encode)(const EncodeArgs& args) = nullptr;
+  PackingKernels packings[kPackings];                     // by Packing
+  void (*encode)(const EncodeArgs& args) = nullptr;       // to int8
+  void (*encode_fine)(const EncodeArgs& args) = nullptr;  // to int16
   void (*encode_shorts)(const float* x, int64_t columns, int16_t* codes, float* scales) = nullptr;
 
   // Element by element, or one row.
   void (*rms_norm)(const float* in, const float* weight, float eps, int width, float* out) = nullptr;
+  void (*layer_norm)(const float* in, const float* weight, const float* bias, float eps, int width,
+                     float* out) = nullptr;  // bias may be null
   void (*l2_norm)(const float* in, float eps, int width, float* out) = nullptr;
+  void (*silu)(float* x, int64_t count) = nullptr;
+  void (*gelu)(float* x, int64_t count) = nullptr;
+  void (*soft_cap)(float* x, float cap, int64_t count) = nullptr;
   void (*silu_product)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
   void (*gelu_product)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
+  void (*clamped_swiglu)(const float* gate, const float* up, int64_t count, float* out) = nullptr;
   void (*sigmoid_product)(float* x, const float* gate, int64_t count) = nullptr;        // x *= sigmoid(gate)
   void (*add_scaled)(float factor, const float* y, int64_t count, float* x) = nullptr;  // x += factor * y
   float (*sum_of_products)(const float* a, const float* b, int64_t count) = nullptr;

@@ -35,21 +35,29 @@ constexpr int kPlane4 = 4;
 constexpr int kPlane2 = 2;
 constexpr int kPlane1 = 1;
 
-// Formats with a half-precision scale for each block of 32 have records of two blocks. Their header is one vector with
-// the scales of both, then one with the minima if there are any.
+// Formats with a scale of 16 bits (half precision; BF16 where it is a power of two) for each block of 32 have records
+// of two blocks. Their header is one vector with the scales of both, then one with the minima if there are any.
 constexpr int kSmallBlocks = 2;
 // K formats have records of 256 columns. Their header is one vector: d[16 rows], dmin[16 rows] (or nothing) in half
 // precision. Then, four times: a vector of 8-bit scales for two blocks, and the two blocks. A block's half of the
 // scales is [16 rows] scales and [16 rows] minima, or the scales of its two sub-blocks (Q2_K: scale and minimum in one
-// byte, as in the file). So a record is read from its first byte to its last.
+// byte, as in the file). So a record is read from its first byte to its last. Where a block has but one scale and no
+// minimum (IQ4_XS), a vector of scales is for four blocks, and there are two.
 constexpr int kSuperBlocks = 8;
+constexpr int kScaledTogether = 2;      // blocks that share a vector of scales
+constexpr int kBareScaledTogether = 4;  // the same where there is nothing but one scale a block
 
-// The vectors of a K record before the scales of a block, and before the block, given the vectors of a block.
-constexpr int SuperScalesAt(int block, int block_vectors) { return 1 + block / 2 * (1 + 2 * block_vectors); }
-constexpr int SuperBlockAt(int block, int block_vectors) {
-  return SuperScalesAt(block, block_vectors) + 1 + block % 2 * block_vectors;
+// The vectors of a K record before the scales of a block, and before the block, given the vectors of a block and how
+// many blocks share a vector of scales.
+constexpr int SuperScalesAt(int block, int block_vectors, int together) {
+  return 1 + block / together * (1 + together * block_vectors);
 }
-constexpr int SuperVectors(int block_vectors) { return SuperScalesAt(kSuperBlocks, block_vectors); }
+constexpr int SuperBlockAt(int block, int block_vectors, int together) {
+  return SuperScalesAt(block, block_vectors, together) + 1 + block % together * block_vectors;
+}
+constexpr int SuperVectors(int block_vectors, int together) {
+  return SuperScalesAt(kSuperBlocks, block_vectors, together);
+}
 
 enum class Packing : uint8_t {
   kF32,
@@ -65,9 +73,11 @@ enum class Packing : uint8_t {
   kQ4_1,
   kQ5_0,
   kQ5_1,
-  kIQ4_NL
+  kIQ4_NL,
+  kIQ4_XS,
+  kMXFP4
 };
-constexpr int kPackings = 14;
+constexpr int kPackings = 16;
 
 // What a product needs of the activations besides their codes.
 enum class Encoding : uint8_t {
@@ -80,6 +90,12 @@ enum class Encoding : uint8_t {
   kShorts,     // int16 codes: two per weight of F16 and BF16 in large batches
 };
 constexpr int kEncodings = 7;
+
+// Activations as codes are int8 or, in fine arithmetic, int16 of at most kFineMost in magnitude: the largest for which
+// no sum leaves 32 bits. That of a block of Q6_K is the nearest to it: 32 columns * 32 (code) * 128 (scale) * kFineMost
+// < 2^31; next is IQ4_XS with 32 * 127 * 32 * kFineMost. Fine codes of four columns lie as 0, 2, 1, 3: pairs as a
+// vector of weights has them in its even and its odd bytes.
+constexpr int kFineMost = 16383;
 
 // For a block of 32 activations; x stands for scale * code.
 struct OffsetMeta {

@@ -21,14 +21,23 @@ struct FourBits {
   }
 };
 
-// The codebook of IQ4_NL plus 128.
-struct FourBitsTable {
+// Four bits that are the index of a code.
+template <typename Codebook>
+struct FourBitsOf {
   static constexpr int kVectors = kPlane4;
-  static constexpr uint8_t kTable[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
   template <int kQuad>
   static Bytes Codes(const uint8_t* p) {
-    return LookUp16(kTable, FourBits::Codes<kQuad>(p));
+    return LookUp16(Codebook::kTable, FourBits::Codes<kQuad>(p));
   }
+};
+
+// The levels of IQ4_NL and IQ4_XS plus 128.
+struct UnequalLevels {
+  static constexpr uint8_t kTable[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
+};
+// Those of MXFP4, twice E2M1, plus 16.
+struct E2m1Levels {
+  static constexpr uint8_t kTable[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4};
 };
 
 struct FiveBits {
@@ -67,13 +76,17 @@ struct ThreeBits {
 
 // ---- Scales of small blocks: a weight is Scale * (code - offset) + Minimum.
 
-template <bool kHasMinima>
-struct HalfScales {
+// They are halves, or powers of two as BF16.
+template <bool kHasMinima, bool kPowers = false>
+struct BlockScales {
   static constexpr int kBlocks = kSmallBlocks, kSubs = 1;
   static constexpr bool kSuper = false, kMinima = kHasMinima;
-  HalfScales() = default;
-  explicit HalfScales(const uint8_t* record) : record_(record) {}
-  Floats Scale(int block) const { return LoadHalf(record_ + 32 * block); }
+  BlockScales() = default;
+  explicit BlockScales(const uint8_t* record) : record_(record) {}
+  Floats Scale(int block) const {
+    if constexpr (kPowers) return LoadBf16(record_ + 32 * block);
+    return LoadHalf(record_ + 32 * block);
+  }
   Floats Minimum(int block) const { return LoadHalf(record_ + kVectorStride + 32 * block); }
 
   static constexpr int Vectors(int block_vectors) { return BlockAt(kBlocks, block_vectors); }
@@ -86,7 +99,7 @@ struct HalfScales {
 // ---- Scales of K formats: a weight is D * Scale * (code - offset) - Dmin * minimum, scales and minima being integers.
 // Minima come in pairs of 16 bits, as SuperMeta has the sums: of two blocks, or of a block's two sub-blocks.
 
-template <int kBlockVectors>
+template <int kBlockVectors, int kTogether = kScaledTogether>
 struct SuperScales {
   static constexpr int kBlocks = kSuperBlocks;
   static constexpr bool kSuper = true;
@@ -95,12 +108,13 @@ struct SuperScales {
   Floats D() const { return LoadHalf(record_); }
   Floats Dmin() const { return LoadHalf(record_ + 32); }
 
-  static constexpr int Vectors(int block_vectors) { return SuperVectors(block_vectors); }
-  static constexpr int BlockAt(int block, int block_vectors) { return SuperBlockAt(block, block_vectors); }
+  static constexpr int Vectors(int block_vectors) { return SuperVectors(block_vectors, kTogether); }
+  static constexpr int BlockAt(int block, int block_vectors) { return SuperBlockAt(block, block_vectors, kTogether); }
 
  protected:
   const uint8_t* BytesOf(int block, int sub) const {
-    return record_ + kVectorStride * SuperScalesAt(block, kBlockVectors) + 32 * (block % 2) + 16 * sub;
+    return record_ + kVectorStride * SuperScalesAt(block, kBlockVectors, kTogether) +
+           kVector / kTogether * (block % kTogether) + 16 * sub;
   }
 
  private:
@@ -116,6 +130,14 @@ struct SuperScales32 : SuperScales<kBlockVectors> {
   Bytes Minima(int pair) const {
     return Pairs(LoadUnsignedBytes(this->BytesOf(2 * pair, 1)), LoadUnsignedBytes(this->BytesOf(2 * pair + 1, 1)));
   }
+};
+
+template <int kBlockVectors>
+struct SuperScalesBare : SuperScales<kBlockVectors, kBareScaledTogether> {
+  static constexpr int kSubs = 1, kPairs = 0;
+  static constexpr bool kMinima = false;
+  using SuperScales<kBlockVectors, kBareScaledTogether>::SuperScales;
+  Ints Scale(int block, int) const { return LoadSignedBytes(this->BytesOf(block, 0)); }
 };
 
 template <int kBlockVectors>
@@ -156,15 +178,17 @@ struct Packed {
   }
 };
 
-using Q8_0 = Packed<HalfScales<false>, EightBits, 7>;
-using Q4_0 = Packed<HalfScales<false>, FourBits, 3>;
-using Q4_1 = Packed<HalfScales<true>, FourBits, 0>;
-using Q5_0 = Packed<HalfScales<false>, FiveBits, 4>;
-using Q5_1 = Packed<HalfScales<true>, FiveBits, 0>;
-using IQ4_NL = Packed<HalfScales<false>, FourBitsTable, 7>;
+using Q8_0 = Packed<BlockScales<false>, EightBits, 7>;
+using Q4_0 = Packed<BlockScales<false>, FourBits, 3>;
+using Q4_1 = Packed<BlockScales<true>, FourBits, 0>;
+using Q5_0 = Packed<BlockScales<false>, FiveBits, 4>;
+using Q5_1 = Packed<BlockScales<true>, FiveBits, 0>;
+using IQ4_NL = Packed<BlockScales<false>, FourBitsOf<UnequalLevels>, 7>;
+using MXFP4 = Packed<BlockScales<false, true>, FourBitsOf<E2m1Levels>, 4>;
 using Q4_K = Packed<SuperScales32<FourBits::kVectors>, FourBits, 0>;
 using Q5_K = Packed<SuperScales32<FiveBits::kVectors>, FiveBits, 0>;
 using Q6_K = Packed<SuperScales16<SixBits::kVectors>, SixBits, 5>;
+using IQ4_XS = Packed<SuperScalesBare<kPlane4>, FourBitsOf<UnequalLevels>, 7>;
 using Q3_K = Packed<SuperScales16<ThreeBits::kVectors>, ThreeBits, 2>;
 using Q2_K = Packed<SuperScales16Minima<TwoBits::kVectors>, TwoBits, 0>;
 
@@ -194,10 +218,10 @@ struct Expanded {
   }
 };
 
-template <int kSubBlocks, int kMinimumPairs>
+template <int kSubBlocks, int kMinimumPairs, bool kIsSigned>
 struct ExpandedSuper {
   static constexpr int kBlocks = kSuperBlocks, kSubs = kSubBlocks;
-  static constexpr bool kSuper = true, kMinima = kMinimumPairs > 0, kSigned = false, kStreams = false;
+  static constexpr bool kSuper = true, kMinima = kMinimumPairs > 0, kSigned = kIsSigned, kStreams = false;
   static constexpr int kBlockStride = kVectorStride * (kPlane8 + kSubs);
   static constexpr int kTail = kBlocks * kBlockStride;  // D, Dmin, minima
   static constexpr int64_t kRecordStride = kTail + kVectorStride * (kMinima ? 2 + kMinimumPairs : 1);
@@ -230,7 +254,7 @@ struct Unpacked {
 };
 template <typename Format>
 struct Unpacked<Format, true> {
-  using Type = ExpandedSuper<Format::kSubs, Format::Scales::kPairs>;
+  using Type = ExpandedSuper<Format::kSubs, Format::Scales::kPairs, Format::kSigned>;
 };
 template <typename Format>
 using ExpandedOf = typename Unpacked<Format>::Type;

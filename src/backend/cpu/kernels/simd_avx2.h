@@ -10,8 +10,9 @@ namespace assay::cpu::avx2 {
 
 constexpr const char* kIsaName = "avx2";
 constexpr int kMaxTile = 4;
-// Panels that an integer tile takes at once.
-constexpr int DotPanels(int tokens) { return tokens == 1 ? 2 : 1; }
+// Panels that an integer tile takes at once. With two tokens a few sums of two panels spill, which costs less than
+// reading every other vector of a group, twice.
+constexpr int DotPanels(int tokens) { return tokens <= 2 ? 2 : 1; }
 constexpr int FloatPanels(int tokens) { return tokens == 1 ? 4 : tokens == 2 ? 2 : 1; }
 constexpr int kDeltaRows = 1;
 
@@ -111,6 +112,11 @@ inline void StoreSaturatedBytes(int8_t* p, Ints a) {
 inline void StoreSaturatedShorts(int16_t* p, Ints a) {
   StoreRegister(p, _mm256_set_m128i(SaturateToShorts(a.hi), SaturateToShorts(a.lo)));
 }
+// Quads as 0, 2, 1, 3.
+inline void StorePairedShorts(int16_t* p, Ints a) {
+  const __m256i shorts = _mm256_set_m128i(SaturateToShorts(a.hi), SaturateToShorts(a.lo));
+  StoreRegister(p, _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(shorts, 0xD8), 0xD8));
+}
 inline Ints AddInts(Ints a, Ints b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
 inline Ints SubInts(Ints a, Ints b) { return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
 inline Ints MulInts(Ints a, Ints b) { return {_mm256_mullo_epi32(a.lo, b.lo), _mm256_mullo_epi32(a.hi, b.hi)}; }
@@ -191,6 +197,12 @@ inline Bytes Quad(const void* p) {
   return {all, all};
 }
 
+// The even and the odd bytes, each as 16 bits.
+inline Bytes EvenBytes(Bytes a) {
+  const __m256i mask = _mm256_set1_epi16(0xFF);
+  return {_mm256_and_si256(a.lo, mask), _mm256_and_si256(a.hi, mask)};
+}
+inline Bytes OddBytes(Bytes a) { return {_mm256_srli_epi16(a.lo, 8), _mm256_srli_epi16(a.hi, 8)}; }
 inline Bytes Pairs(Ints first, Ints second) {
   return {_mm256_or_si256(first.lo, _mm256_slli_epi32(second.lo, 16)),
           _mm256_or_si256(first.hi, _mm256_slli_epi32(second.hi, 16))};

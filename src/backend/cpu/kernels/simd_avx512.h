@@ -75,6 +75,12 @@ inline void StoreSaturatedBytes(int8_t* p, Ints a) {
 inline void StoreSaturatedShorts(int16_t* p, Ints a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtsepi32_epi16(a.v));
 }
+// Quads as 0, 2, 1, 3.
+inline void StorePairedShorts(int16_t* p, Ints a) {
+  const __m256i shorts = _mm512_cvtsepi32_epi16(a.v);
+  const __m256i paired = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(shorts, 0xD8), 0xD8);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), paired);
+}
 inline Ints AddInts(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline Ints SubInts(Ints a, Ints b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 inline Ints MulInts(Ints a, Ints b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
@@ -127,6 +133,9 @@ inline Bytes Quad(const void* p) {
   return {_mm512_set1_epi32(four)};
 }
 
+// The even and the odd bytes, each as 16 bits.
+inline Bytes EvenBytes(Bytes a) { return {_mm512_and_si512(a.v, _mm512_set1_epi16(0xFF))}; }
+inline Bytes OddBytes(Bytes a) { return {_mm512_srli_epi16(a.v, 8)}; }
 // The low halves of both, as pairs of 16 bits.
 inline Bytes Pairs(Ints first, Ints second) { return {_mm512_or_si512(first.v, _mm512_slli_epi32(second.v, 16))}; }
 

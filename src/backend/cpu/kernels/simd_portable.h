@@ -132,6 +132,12 @@ inline void StoreSaturatedBytes(int8_t* p, Ints a) {
 inline void StoreSaturatedShorts(int16_t* p, Ints a) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<int16_t>(Clamp(a.v[i], -32768, 32767));
 }
+// Quads as 0, 2, 1, 3.
+inline void StorePairedShorts(int16_t* p, Ints a) {
+  int16_t shorts[16] = {};
+  StoreSaturatedShorts(shorts, a);
+  for (int i = 0; i < 16; ++i) p[i] = shorts[i / 4 * 4 + i % 2 * 2 + i / 2 % 2];
+}
 // Sums are modulo 2^32, as in the registers.
 inline int32_t WrapAdd(int32_t a, int32_t b) {
   return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
@@ -225,6 +231,13 @@ inline Bytes Quad(const void* p) {
   return MapBytes([p](int i) { return LoadAs<uint8_t>(p, i % 4); });
 }
 
+// The even and the odd bytes, each as 16 bits.
+inline Bytes EvenBytes(Bytes a) {
+  return MapBytes([&](int i) { return i % 2 == 0 ? a.v[i] : 0; });
+}
+inline Bytes OddBytes(Bytes a) {
+  return MapBytes([&](int i) { return i % 2 == 0 ? a.v[i + 1] : 0; });
+}
 inline Bytes Pairs(Ints first, Ints second) {
   const Ints both = OrInts(first, ShiftLeft<16>(second));
   Bytes out = {};

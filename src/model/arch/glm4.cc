@@ -1,0 +1,24 @@
+#include "model/arch/spec_builder.h"
+#include "model/arch/table.h"
+
+namespace assay {
+
+// GLM-4 (2025): norms before and after the branches, adjacent-pair RoPE over half of the head, gate and up in one
+// matrix.
+ModelSpec BuildGlm4(const GgufFile& file) {
+  SpecBuilder builder(file);
+  const int width = builder.spec.width;
+  for (int i = 0; i < builder.layers(); ++i) {
+    LayerSpec layer;
+    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
+    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    layer.post_mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "post_attention_norm"), width);
+    layer.post_ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "post_ffw_norm"), width);
+    layer.attention = builder.Attention(i, {.rope = RopeOptions{.neox = false}});
+    layer.ffn = builder.Ffn(i, {.fused = true});
+    builder.spec.layers.push_back(std::move(layer));
+  }
+  return builder.Finish();
+}
+
+}  // namespace assay

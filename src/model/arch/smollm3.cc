@@ -1,0 +1,28 @@
+#include "model/arch/spec_builder.h"
+#include "model/arch/table.h"
+
+namespace assay {
+namespace {
+
+constexpr int kNoRopeEvery = 4;  // no key says so
+
+}  // namespace
+
+// SmolLM3: Llama's layers, every fourth without positions (NoPE, Yang et al. 2025).
+ModelSpec BuildSmolLm3(const GgufFile& file) {
+  SpecBuilder builder(file);
+  const int width = builder.spec.width;
+  for (int i = 0; i < builder.layers(); ++i) {
+    LayerSpec layer;
+    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
+    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    AttentionOptions options = {.rope = RopeOptions{.neox = false}};
+    if ((i + 1) % kNoRopeEvery == 0) options.rope.reset();
+    layer.attention = builder.Attention(i, options);
+    layer.ffn = builder.Ffn(i, {});
+    builder.spec.layers.push_back(std::move(layer));
+  }
+  return builder.Finish();
+}
+
+}  // namespace assay
