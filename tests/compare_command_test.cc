@@ -19,8 +19,8 @@ using ::testing::HasSubstr;
 
 const StudyModel kGemma = {"tiny-gemma3", ""};
 
-std::vector<std::string> Compare(const std::string& a, const std::string& b) {
-  return {"compare", a,   b,    "--text", BundledPath("eval_prose.txt"), "--windows", "8", "-c", "64", "-p", "16",
+std::vector<std::string> Compare(const std::string& a, const std::string& b, const std::string& windows = "8") {
+  return {"compare", a,   b,    "--text", BundledPath("eval_prose.txt"), "--windows", windows, "-c", "64", "-p", "16",
           "-n",      "4", "-r", "5"};
 }
 
@@ -52,6 +52,9 @@ TEST(CompareCommandTest, AllThatIsMeasuredIsInTheDocument) {
   // Mostly blocks of 4.5 bits a weight in both, the embedding at Q6_K.
   for (const char* model : {"a", "b"}) EXPECT_NEAR(result[model]["bits_per_weight"].get<double>(), 5.0, 0.5);
   EXPECT_EQ(result["tokens_scored"], 8 * 31);
+  EXPECT_EQ(result["activations"], "fine");
+  EXPECT_GT(result["engine"]["kld_mean"], 0.0);
+  EXPECT_GT(result["engine"]["base"]["kld_mean"], 0.0);
   ASSERT_EQ(result["tests"].size(), 6U) << "two of each model and of the placebo";
   for (const json& test : result["tests"]) EXPECT_EQ(test["tok_per_s"]["samples"].size(), 5U);
   EXPECT_EQ(result["tests"][1]["model"], Legacy());
@@ -89,7 +92,8 @@ TEST(CompareCommandTest, NothingIsToldApartWithinItsInterval) {
 }
 
 TEST(CompareCommandTest, ACoarserRungIsWorseBeyondTheError) {
-  const json result = RunJson(Compare(BundledPath("tiny-gemma3-Q8_0.gguf"), RungFile(kGemma, Rung::kQ2_K).string()));
+  const json result =
+      RunJson(Compare(BundledPath("tiny-gemma3-Q8_0.gguf"), RungFile(kGemma, Rung::kQ2_K).string(), "24"));
   EXPECT_EQ(result["perplexity"]["standing"], "worse");
   EXPECT_GT(result["perplexity"]["low"], 0.0);
   EXPECT_LT(result["size_pct"], -30.0);

@@ -35,7 +35,8 @@ class DraftLength {
  private:
   void Learn(int asked, const SpeculationRound& round);
   void LearnPlain(double seconds);
-  double MostLost(int guesses) const;  // by a round, in plain steps
+  double DraftSeconds(int steps) const;  // the next draft's
+  double MostLost(int guesses) const;    // by a round, in plain steps
   bool Affords(int guesses) const;
   void Pay(double steps);
 
@@ -49,6 +50,8 @@ class DraftLength {
   // Of this text.
   double tokens_ = 0.0;
   int unread_ = 0;            // tokens that went by without the drafter, in plain steps in a row
+  bool whole_ = false;        // the last draft was taken whole
+  int row_ = 0;               // rounds with drafts in a row
   bool after_draft_ = false;  // there was a draft before those
   double returning_ = 0.0;    // seconds of the first of them
   double granted_ = 0.0;      // plain steps that may be lost in all

@@ -20,6 +20,7 @@ class LearnedAcceptance {
   struct Expected {
     double tokens = 1.0;   // that the round gives
     double guesses = 0.0;  // made
+    double whole = 1.0;    // share of rounds in which all are taken
     double steps = 0.0;    // of the drafter: also the one that ended in no guess
   };
   // For each number of guesses from 0 on.

@@ -87,6 +87,10 @@ std::unique_ptr<Tokenizer> BuildTokenizer(const GgufFile& file) {
   vocab.bos = FindToken(file, "tokenizer.ggml.bos_token_id");
   vocab.eos = FindToken(file, "tokenizer.ggml.eos_token_id");
   vocab.eot = FindToken(file, "tokenizer.ggml.eot_token_id");
+  vocab.eom = FindToken(file, "tokenizer.ggml.eom_token_id");
+  vocab.fim_pad = FindToken(file, "tokenizer.ggml.fim_pad_token_id");
+  vocab.fim_repository = FindToken(file, "tokenizer.ggml.fim_rep_token_id");
+  vocab.fim_separator = FindToken(file, "tokenizer.ggml.fim_sep_token_id");
   vocab.unknown = FindToken(file, "tokenizer.ggml.unknown_token_id");
   vocab.padding = FindToken(file, "tokenizer.ggml.padding_token_id");
   vocab.add_bos = file.FindBool("tokenizer.ggml.add_bos_token").value_or(AddsBosByDefault(vocab.model, vocab.pre));

@@ -26,9 +26,11 @@ std::string LogitHash(Session& session, std::span<const Token> tokens) {
   return fmt::format("{:016x}", hash.value());
 }
 
-// Steps in a row, so that each finds the caches as the one before left them. The first one finds them as another
-// session did, and does not count.
+// Steps in a row, so that each finds the caches as the one before left them. The first ones find them as another
+// session did, and do not count: one of a large model, more of one that the caches hold.
 constexpr int kPlainSteps = 8;
+constexpr int kMostWarmSteps = 16;
+constexpr double kWarmSeconds = 0.1;
 
 RoundRecord RecordOf(const SpeculationRound& round) {
   return {.drafted = round.drafted,
@@ -57,11 +59,10 @@ double RoundSecondsOf(Session& session, std::span<const Token> text, const Draft
 }
 
 double PlainSecondsOf(Session& session, std::span<const Token> text) {
+  double warm = 0.0;
+  for (int step = 0; step < kMostWarmSteps && warm < kWarmSeconds; ++step) warm += RoundSecondsOf(session, text, {});
   double seconds = 0.0;
-  for (int step = 0; step <= kPlainSteps; ++step) {
-    const double taken = RoundSecondsOf(session, text, {});
-    if (step > 0) seconds += taken;
-  }
+  for (int step = 0; step < kPlainSteps; ++step) seconds += RoundSecondsOf(session, text, {});
   return seconds / kPlainSteps;
 }
 
@@ -113,8 +114,8 @@ EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, const ModelIdent
 }
 
 std::vector<Token> EngineSpeculationLab::Encode(const Prompt& prompt) const {
-  return EncodePrompt(*target_.model->tokenizer, prompt.text, /*parse_special=*/true, /*with_bos=*/!prompt.rendered)
-      .tokens;
+  const bool with_bos = !prompt.rendered;  // a chat's BOS is its template's business
+  return EncodePrompt(*target_.model->tokenizer, prompt.text, /*parse_special=*/true, with_bos).tokens;
 }
 
 int EngineSpeculationLab::ContextFor(std::span<const PromptSet> prompt_sets) const {

@@ -138,13 +138,14 @@ def damaged_databases(w, count):
 @entry("L9", "a damaged database")
 def damaged_database(w):
     damaged_databases(w, 60)
+    one = "where id=(select max(id) from run where test like 'tg%')"
     statements = ["update sample set seconds='soon'", "delete from sample", "delete from series", "delete from metric",
                   "update metric set value='x'", "update metric set value=null", "update series set data=x'00'",
                   "update series set data=x''", "update run set settings='{'", "update run set settings='[1]'",
                   "update run set settings='{\"a\": 1}'", "update environment set isa='{}'", "update sample set seconds=-1",
                   "update environment set isa='[1]'", "update sample set round=round+7", "update sample set tokens=0",
-                  "update metric set value=-9e18 where name='windows'", "update run set model_id=99 where test like 'tg%'", "delete from model",
-                  "delete from environment", "update run set kind='x' where test like 'tg%'", "update model set digest='x'", "drop table metric",
+                  "update metric set value=-9e18 where name='windows'", f"update run set model_id=99 {one}", "delete from model",
+                  "delete from environment", f"update run set kind='x' {one}", "update model set digest='x'", "drop table metric",
                   "update derived set digest='x'", "delete from session", "update sample set tokens=9223372036854775807",
                   "update run set finished_unix_ms=null, status='running'", "update study set settings='x'"]
     first = w.path("assay.db").read_bytes()
@@ -217,13 +218,13 @@ def unusable(w):
     gemma = w.made("tiny-gemma3.gguf", lambda p: w.good("quantize", MODELS / "tiny-gemma3-Q8_0.gguf", p, "F16"))
     cases = [(None, set_key(FLOAT32, "llama.rope.freq_base", v)) for v in (INFINITE, NAN, 0.0, -1.0)]
     cases += [(gemma, set_key(FLOAT32, "gemma3.rope.freq_base_swa", v)) for v in (INFINITE, NAN, 0.0, -1.0)]
-    cases += [(None, linear(v)) for v in (1e-45, NAN, 0.0, -2.0, INFINITE)]
+    cases += [(None, linear(v)) for v in (1e-45, NAN, -2.0, INFINITE)]  # 0: unscaled
     cases += [(None, factors(v)) for v in (NAN, 0.0, -1.0, INFINITE)]
     cases += [(None, set_key(FLOAT32, "llama.attention.layer_norm_rms_epsilon", v)) for v in (INFINITE, NAN, -1.0)]
     for source, change in cases:
         model = w.altered("m.gguf", change, source)
         w.refused(3, *w.perplexity(model))
-        w.refused(3, "bench", "-m", model, "-p", "8", "-n", "4", "-r", "1", "-t", "1", "--no-placebo")
+    w.refused(3, "bench", "-m", model, "-p", "8", "-n", "4", "-r", "1", "-t", "1", "--no-placebo")
     for tensor in ("output_norm.weight", "blk.1.ffn_down.weight"):
         for value in ("nan", "inf"):
             broken = w.non_finite("n.gguf", tensor, 5, 1, value)

@@ -39,7 +39,7 @@ Value Missing(std::string hint) { return Value::Undefined({.hint = std::move(hin
 
 Value LowerCased(Interpreter& run, const Value& value) {
   if (value.text() == nullptr) return value;
-  run.budget().Text(value.text()->bytes.size());
+  run.budget().ScanChars(value.text()->bytes.size());
   return run.Text(Lower(value.text()->bytes));
 }
 
@@ -82,6 +82,7 @@ std::vector<Value> SortedBy(Interpreter& run, const std::vector<Value>& items, c
     return Ordered(run.budget(), "<", keys[reverse ? b : a], keys[reverse ? a : b]);
   });
   std::vector<Value> sorted;
+  sorted.reserve(order.size());
   for (const size_t i : order) sorted.push_back(items[i]);
   return sorted;
 }
@@ -99,12 +100,12 @@ std::vector<Value> KeysOf(Interpreter& run, const std::vector<Value>& items, con
 
 // --- Filters of texts
 
-template <std::string (*Change)(std::string_view)>
+template <std::string (*kChange)(std::string_view)>
 Value Changed(Interpreter& run, const Value& input, const Arguments& arguments) {
   NoArguments("filter", arguments);
   const Value text = SoftText(run, input);
-  run.budget().Text(text.text()->bytes.size());
-  return run.Text(Change(text.text()->bytes), text.text()->markup);
+  run.budget().ScanChars(text.text()->bytes.size());
+  return run.Text(kChange(text.text()->bytes), text.text()->markup);
 }
 
 // Words begin behind white space, hyphens and opening brackets.
@@ -126,9 +127,9 @@ std::string TitleWords(std::string_view text) {
 }
 
 // As the text's own method.
-template <const char* Name>
+template <const char* kName>
 Value ByMethod(Interpreter& run, const Value& input, const Arguments& arguments) {
-  return run.Call(run.Attribute(SoftText(run, input), Name), arguments);
+  return run.Call(run.Attribute(SoftText(run, input), kName), arguments);
 }
 constexpr char kStrip[] = "strip";
 
@@ -153,14 +154,17 @@ Value Indent(Interpreter& run, const Value& input, const Arguments& arguments) {
   const std::string indent = by_text ? bound.Text(0) : Repeat(run.budget(), " ", bound.Integer(0, 4));
   const bool blank = bound.Flag(2);
   const std::string text = input.text()->bytes + "\n";
-  std::string out = bound.Flag(1) ? indent : "";
+  TextBuilder out(run.budget());
+  if (bound.Flag(1)) out.Add(indent);
   bool is_first = true;
   for (const std::string_view line : SplitLines(text, false)) {
-    if (!std::exchange(is_first, false)) out += blank || !line.empty() ? "\n" + indent : "\n";
-    out += line;
-    run.budget().Text(out.size());
+    if (!std::exchange(is_first, false)) {
+      out.Add("\n");
+      if (blank || !line.empty()) out.Add(indent);
+    }
+    out.Add(line);
   }
-  return run.Text(std::move(out), input.text()->markup);
+  return run.Text(out.Take(), input.text()->markup);
 }
 
 Value Truncate(Interpreter& run, const Value& input, const Arguments& arguments) {
@@ -183,6 +187,7 @@ Value Truncate(Interpreter& run, const Value& input, const Arguments& arguments)
 Value WordCount(Interpreter& run, const Value& input, const Arguments& arguments) {
   NoArguments("wordcount", arguments);
   const std::string text = Str(run.budget(), input);
+  run.budget().ScanChars(text.size());
   int64_t count = 0;
   bool inside = false;
   for (size_t i = 0; i < text.size(); i += CharBytes(text[i])) {
@@ -244,14 +249,13 @@ Value Join(Interpreter& run, const Value& input, const Arguments& arguments) {
   const Bound bound("join", arguments, {"d", "attribute"});
   const std::string separator = bound.Has(0) ? Str(run.budget(), *bound[0]) : "";
   const AttributePath path(run, bound[1]);
-  std::string out;
+  TextBuilder out(run.budget());
   bool is_first = true;
   for (const Value& item : Elements(run.budget(), input)) {
-    if (!std::exchange(is_first, false)) out += separator;
-    out += Str(run.budget(), path.Of(item));
-    run.budget().Text(out.size());
+    if (!std::exchange(is_first, false)) out.Add(separator);
+    out.Add(Str(run.budget(), path.Of(item)));
   }
-  return run.Text(std::move(out));
+  return run.Text(out.Take());
 }
 
 Value Json(Interpreter& run, const Value& input, const Arguments& arguments) {
@@ -289,7 +293,7 @@ Value WholeOf(double real) {
 
 Value Integer(Interpreter&, const Value& input, const Arguments& arguments) {
   const Bound bound("int", arguments, {"default", "base"});
-  const Value otherwise = bound.Has(0) ? *bound[0] : Value(int64_t{0});
+  Value otherwise = bound.Has(0) ? *bound[0] : Value(int64_t{0});
   if (input.undefined() != nullptr) FailUndefined(input);
   if (input.is_integral()) return Value(input.integer());
   if (input.is_float()) return std::isnan(input.real()) ? otherwise : WholeOf(input.real());
@@ -399,7 +403,7 @@ Value Items(Interpreter& run, const Value& input, const Arguments& arguments) {
 Value DictSort(Interpreter& run, const Value& input, const Arguments& arguments) {
   const Bound bound("dictsort", arguments, {"case_sensitive", "by", "reverse"});
   const std::string by = bound.Has(1) ? bound.Text(1) : "key";
-  if (by != "key" && by != "value") throw TemplateError("You can only sort by either \"key\" or \"value\"");
+  if (by != "key" && by != "value") throw TemplateError(R"(You can only sort by either "key" or "value")");
   if (input.undefined() != nullptr) FailUndefined(input);
   if (input.dict() == nullptr)
     throw TemplateError(fmt::format("'{}' object has no attribute 'items'", TypeName(input)));
@@ -426,6 +430,7 @@ Value Sort(Interpreter& run, const Value& input, const Arguments& arguments) {
     for (size_t i = 0; i < items.size(); ++i) parts[i].push_back(keys[i]);
   }
   std::vector<Value> keys;
+  keys.reserve(parts.size());
   for (std::vector<Value>& part : parts) keys.push_back(run.List(std::move(part)));
   return run.List(SortedBy(run, items, keys, bound.Flag(0)));
 }
@@ -442,7 +447,7 @@ Value Unique(Interpreter& run, const Value& input, const Arguments& arguments) {
   return MakeGenerator(run.budget(), std::move(kept), "sync_do_unique");
 }
 
-template <bool Largest>
+template <bool kLargest>
 Value Extreme(Interpreter& run, const Value& input, const Arguments& arguments) {
   const Bound bound("min", arguments, {"case_sensitive", "attribute"});
   const std::vector<Value> items = Elements(run.budget(), input);
@@ -450,7 +455,7 @@ Value Extreme(Interpreter& run, const Value& input, const Arguments& arguments) 
   const std::vector<Value> keys = KeysOf(run, items, bound[1], bound.Flag(0));
   size_t best = 0;
   for (size_t i = 1; i < items.size(); ++i) {
-    if (Ordered(run.budget(), Largest ? ">" : "<", keys[i], keys[best])) best = i;
+    if (Ordered(run.budget(), kLargest ? ">" : "<", keys[i], keys[best])) best = i;
   }
   return items[best];
 }
@@ -547,14 +552,14 @@ Value Map(Interpreter& run, const Value& input, const Arguments& arguments) {
   return MakeGenerator(run.budget(), std::move(mapped), "sync_do_map");
 }
 
-template <bool ByAttribute, bool Keeps>
+template <bool kByAttribute, bool kKeeps>
 Value Select(Interpreter& run, const Value& input, const Arguments& arguments) {
   std::vector<Value> kept;
   if (!Truth(input)) return MakeGenerator(run.budget(), {}, "select_or_reject");
   const auto& given = arguments.positional;
-  const size_t used = ByAttribute ? 1 : 0;
+  const size_t used = kByAttribute ? 1 : 0;
   if (given.size() < used) throw TemplateError("Missing parameter for attribute name");
-  const AttributePath path(run, ByAttribute ? &given[0] : nullptr);
+  const AttributePath path(run, kByAttribute ? &given[0] : nullptr);
   const Text* test = given.size() > used ? given[used].text() : nullptr;
   if (given.size() > used && test == nullptr) throw TemplateError("a test is named by a text");
   Arguments rest{.positional = {}, .named = arguments.named};
@@ -562,7 +567,7 @@ Value Select(Interpreter& run, const Value& input, const Arguments& arguments) {
   for (const Value& item : Elements(run.budget(), input)) {
     const Value value = path.Of(item);
     const bool holds = test != nullptr ? ApplyTest(run, test->bytes, value, rest) : Truth(value);
-    if (holds == Keeps) kept.push_back(item);
+    if (holds == kKeeps) kept.push_back(item);
   }
   return MakeGenerator(run.budget(), std::move(kept), "select_or_reject");
 }
@@ -638,7 +643,7 @@ Value ApplyFilter(Interpreter& run, std::string_view name, const Value& input, c
   if (row == nullptr) throw TemplateError(fmt::format("No filter named '{}' found.", name));
   if (row->filter == nullptr)
     throw TemplateUnsupported(fmt::format("it uses the filter {}, which Assay does not have", name));
-  run.budget().Step();
+  const Interpreter::Deeper deeper(run, 0);  // filters apply others
   return row->filter(run, input, arguments);
 }
 

@@ -38,40 +38,52 @@ std::string_view NeedText(const Value& value, std::string_view method) {
 
 // --- Texts
 
-template <std::string (*Change)(std::string_view)>
+template <std::string (*kChange)(std::string_view)>
 Value Changed(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("str method", arguments, {});
-  run.budget().Text(Bytes(self).size());
-  return Like(run, self, Change(Bytes(self)));
+  run.budget().ScanChars(Bytes(self).size());
+  return Like(run, self, kChange(Bytes(self)));
 }
 
-template <bool Left, bool Right>
+template <bool kLeft, bool kRight>
 Value Stripped(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("strip", arguments, {"chars"});
   std::optional<std::string_view> chars;
   if (bound.HasSome(0)) chars = NeedText(*bound[0], "strip");
   if (chars) run.budget().Step(1 + Bytes(self).size() * (1 + chars->size() / 32) / 32);
-  return Like(run, self, std::string(Strip(Bytes(self), chars, {.left = Left, .right = Right})));
+  return Like(run, self, std::string(Strip(Bytes(self), chars, {.left = kLeft, .right = kRight})));
 }
 
 Value ListOfTexts(Interpreter& run, const Value& self, const std::vector<std::string_view>& pieces) {
   std::vector<Value> items;
+  items.reserve(pieces.size());
   for (const std::string_view piece : pieces) items.push_back(Like(run, self, std::string(piece)));
   return run.List(std::move(items));
 }
 
-template <bool FromRight>
+// For these, time may grow with the product of both sizes.
+void CountSearchFromRight(Interpreter& run, std::string_view text, std::string_view part) {
+  run.budget().Step(1 + text.size() / 32 * (1 + part.size() / 32));
+}
+size_t FindFromRight(Interpreter& run, std::string_view text, std::string_view part) {
+  CountSearchFromRight(run, text, part);
+  return text.rfind(part);
+}
+
+template <bool kFromRight>
 Value SplitText(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("split", arguments, {"sep", "maxsplit"});
   const int64_t limit = bound.Integer(1, -1);
   run.budget().Text(Bytes(self).size());
   if (!bound.HasSome(0)) {
-    return ListOfTexts(run, self, FromRight ? SplitSpaceFromRight(Bytes(self), limit) : SplitSpace(Bytes(self), limit));
+    return ListOfTexts(run, self,
+                       kFromRight ? SplitSpaceFromRight(Bytes(self), limit) : SplitSpace(Bytes(self), limit));
   }
   const std::string_view separator = NeedText(*bound[0], "split");
   if (separator.empty()) throw TemplateError("empty separator");
+  if (kFromRight) CountSearchFromRight(run, Bytes(self), separator);
   return ListOfTexts(run, self,
-                     FromRight ? SplitFromRight(Bytes(self), separator, limit) : Split(Bytes(self), separator, limit));
+                     kFromRight ? SplitFromRight(Bytes(self), separator, limit) : Split(Bytes(self), separator, limit));
 }
 
 Value SplitTextLines(Interpreter& run, const Value& self, const Arguments& arguments) {
@@ -80,20 +92,21 @@ Value SplitTextLines(Interpreter& run, const Value& self, const Arguments& argum
   return ListOfTexts(run, self, SplitLines(Bytes(self), bound.Flag(0)));
 }
 
-template <bool FromRight>
+template <bool kFromRight>
 Value Partition(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("partition", arguments, {"sep"}, 1);
   const std::string_view separator = NeedText(*bound[0], "partition");
   if (separator.empty()) throw TemplateError("empty separator");
   const std::string_view text = Bytes(self);
-  const size_t found = FromRight ? text.rfind(separator) : text.find(separator);
+  const size_t found = kFromRight ? FindFromRight(run, text, separator) : FindText(text, separator);
   std::array<std::string_view, 3> parts = {text, "", ""};
   if (found != std::string_view::npos) {
     parts = {text.substr(0, found), separator, text.substr(found + separator.size())};
-  } else if (FromRight) {
+  } else if (kFromRight) {
     std::swap(parts[0], parts[2]);
   }
   std::vector<Value> items;
+  items.reserve(parts.size());
   for (const std::string_view part : parts) items.push_back(Like(run, self, std::string(part)));
   return MakeSequence(run.budget(), std::move(items), SequenceKind::kTuple);
 }
@@ -117,13 +130,13 @@ std::optional<Part> PartOf(Interpreter& run, const Value& self, const Bound& bou
   return Part{std::string_view(text.bytes).substr(begin, end - begin), begin};
 }
 
-template <bool AtEnd>
+template <bool kAtEnd>
 Value HasAffix(Interpreter& run, const Value& self, const Arguments& arguments) {
-  const Bound bound(AtEnd ? "endswith" : "startswith", arguments, {"prefix", "start", "end"}, 1);
+  const Bound bound(kAtEnd ? "endswith" : "startswith", arguments, {"prefix", "start", "end"}, 1);
   const std::optional<Part> part = PartOf(run, self, bound);
   const auto has = [&](const Value& affix) {
-    const std::string_view text = NeedText(affix, AtEnd ? "endswith" : "startswith");
-    return part && (AtEnd ? part->text.ends_with(text) : part->text.starts_with(text));
+    const std::string_view text = NeedText(affix, kAtEnd ? "endswith" : "startswith");
+    return part && (kAtEnd ? part->text.ends_with(text) : part->text.starts_with(text));
   };
   if (const Sequence* tuple = bound[0]->sequence(SequenceKind::kTuple)) {
     run.budget().Step(tuple->items.size());
@@ -132,17 +145,17 @@ Value HasAffix(Interpreter& run, const Value& self, const Arguments& arguments) 
   return Value(has(*bound[0]));
 }
 
-template <bool FromRight, bool Required>
-Value FindText(Interpreter& run, const Value& self, const Arguments& arguments) {
+template <bool kFromRight, bool kRequired>
+Value FindPart(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("find", arguments, {"sub", "start", "end"}, 1);
   const std::string_view wanted = NeedText(*bound[0], "find");
   const std::optional<Part> part = PartOf(run, self, bound);
   size_t found = std::string_view::npos;
-  if (part) found = FromRight ? part->text.rfind(wanted) : part->text.find(wanted);
+  if (part) found = kFromRight ? FindFromRight(run, part->text, wanted) : FindText(part->text, wanted);
   if (found != std::string_view::npos) {
     return Value(static_cast<int64_t>(CountChars(std::string_view(Bytes(self)).substr(0, part->begin + found))));
   }
-  if (Required) throw TemplateError("substring not found");
+  if (kRequired) throw TemplateError("substring not found");
   return Value(int64_t{-1});
 }
 
@@ -153,9 +166,9 @@ Value CountText(Interpreter& run, const Value& self, const Arguments& arguments)
   if (!part) return Value(int64_t{0});
   if (wanted.empty()) return Value(static_cast<int64_t>(CountChars(part->text) + 1));
   int64_t count = 0;
-  for (size_t i = part->text.find(wanted); i != std::string_view::npos;
-       i = part->text.find(wanted, i + wanted.size())) {
+  for (size_t i = FindText(part->text, wanted); i != std::string_view::npos;) {
     ++count;
+    i = FindText(part->text, wanted, i + wanted.size());
   }
   return Value(count);
 }
@@ -169,33 +182,31 @@ Value ReplaceText(Interpreter& run, const Value& self, const Arguments& argument
 
 Value JoinTexts(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("join", arguments, {"iterable"}, 1);
-  std::string out;
+  TextBuilder out(run.budget());
   bool is_first = true;
   for (const Value& item : Elements(run.budget(), *bound[0])) {
     if (item.text() == nullptr) {
       throw TemplateError(fmt::format("sequence item: expected str instance, {} found", TypeName(item)));
     }
-    const std::string_view separator = std::exchange(is_first, false) ? std::string_view() : Bytes(self);
-    run.budget().Text(out.size() + separator.size() + Bytes(item).size());
-    out += separator;
-    out += Bytes(item);
+    if (!std::exchange(is_first, false)) out.Add(Bytes(self));
+    out.Add(Bytes(item));
   }
-  return Like(run, self, std::move(out));
+  return Like(run, self, out.Take());
 }
 
-template <bool AtEnd>
+template <bool kAtEnd>
 Value RemoveAffix(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("removeprefix", arguments, {"prefix"}, 1);
   const std::string_view affix = NeedText(*bound[0], "removeprefix");
   std::string_view text = Bytes(self);
-  if (AtEnd ? text.ends_with(affix) : text.starts_with(affix)) {
-    text = AtEnd ? text.substr(0, text.size() - affix.size()) : text.substr(affix.size());
+  if (kAtEnd ? text.ends_with(affix) : text.starts_with(affix)) {
+    text = kAtEnd ? text.substr(0, text.size() - affix.size()) : text.substr(affix.size());
   }
   return Like(run, self, std::string(text));
 }
 
 // '<', '>' or '^': where the text stands.
-template <char Align>
+template <char kAlign>
 Value Justified(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("just", arguments, {"width", "fillchar"}, 1);
   const std::string_view fill = bound.Has(1) ? NeedText(*bound[1], "just") : std::string_view(" ");
@@ -204,7 +215,7 @@ Value Justified(Interpreter& run, const Value& self, const Arguments& arguments)
   const int64_t width = bound.Integer(0, 0);
   const int64_t missing = std::max<int64_t>(0, width - std::min(width, length));
   // Python puts the odd one left of the text when the width is odd.
-  const int64_t left = Align == '<' ? 0 : Align == '>' ? missing : missing / 2 + (missing & width & 1);
+  const int64_t left = kAlign == '<' ? 0 : kAlign == '>' ? missing : missing / 2 + (missing & width & 1);
   std::string before = Repeat(run.budget(), fill, left), after = Repeat(run.budget(), fill, missing - left);
   return Like(run, self, std::move(before) + Bytes(self) + after);
 }
@@ -224,13 +235,13 @@ Value ZeroFilled(Interpreter& run, const Value& self, const Arguments& arguments
 }
 
 // Whether all characters are of a class, and there are some.
-template <bool (*Has)(uint32_t)>
+template <bool (*kHas)(uint32_t)>
 Value AllAre(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("is", arguments, {});
   const std::string& text = Bytes(self);
-  run.budget().Step(1 + text.size() / 8);
+  run.budget().ScanChars(text.size());
   for (size_t i = 0; i < text.size(); i += CharBytes(text[i])) {
-    if (!Has(CharAt(text, i))) return Value(false);
+    if (!kHas(CharAt(text, i))) return Value(false);
   }
   return Value(!text.empty());
 }
@@ -241,10 +252,10 @@ bool IsDigitChar(uint32_t code) { return Is(CharClass::kDigit, code); }
 bool IsNumeric(uint32_t code) { return Is(CharClass::kNumeric, code); }
 bool IsAlnum(uint32_t code) { return IsAlpha(code) || IsNumeric(code); }
 
-template <bool IsUpper>
+template <bool kIsUpper>
 Value CaseIs(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("is", arguments, {});
-  return Value(IsCase(run.budget(), Bytes(self), IsUpper));
+  return Value(IsCase(run.budget(), Bytes(self), kIsUpper));
 }
 
 Value IsAscii(Interpreter&, const Value& self, const Arguments& arguments) {
@@ -259,7 +270,7 @@ Value IsPrintableText(Interpreter& run, const Value& self, const Arguments& argu
 Value IsTitle(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("istitle", arguments, {});
   const std::string& text = Bytes(self);
-  run.budget().Step(1 + text.size() / 8);
+  run.budget().ScanChars(text.size());
   bool inside = false, some = false;
   for (size_t i = 0; i < text.size(); i += CharBytes(text[i])) {
     const uint32_t code = CharAt(text, i);
@@ -294,10 +305,10 @@ constexpr auto kTextMethods = std::to_array<Row>({
     {"encode", nullptr},
     {"endswith", HasAffix<true>},
     {"expandtabs", nullptr},
-    {"find", FindText<false, false>},
+    {"find", FindPart<false, false>},
     {"format", FormatText},
     {"format_map", FormatMap},
-    {"index", FindText<false, true>},
+    {"index", FindPart<false, true>},
     {"isalnum", AllAre<IsAlnum>},
     {"isalpha", AllAre<IsAlpha>},
     {"isascii", IsAscii},
@@ -319,8 +330,8 @@ constexpr auto kTextMethods = std::to_array<Row>({
     {"removeprefix", RemoveAffix<false>},
     {"removesuffix", RemoveAffix<true>},
     {"replace", ReplaceText},
-    {"rfind", FindText<true, false>},
-    {"rindex", FindText<true, true>},
+    {"rfind", FindPart<true, false>},
+    {"rindex", FindPart<true, true>},
     {"rjust", Justified<'>'>},
     {"rpartition", Partition<true>},
     {"rsplit", SplitText<true>},
@@ -344,16 +355,16 @@ Value GetOf(Interpreter& run, const Value& self, const Arguments& arguments) {
   return found != nullptr ? *found : bound.Has(1) ? *bound[1] : Value();
 }
 
-template <SequenceKind Kind>
+template <SequenceKind kKind>
 Value View(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("dict method", arguments, {});
   std::vector<Value> items;
   for (const auto& [key, value] : self.dict()->items) {
-    items.push_back(Kind == SequenceKind::kKeys     ? key
-                    : Kind == SequenceKind::kValues ? value
-                                                    : MakeSequence(run.budget(), {key, value}, SequenceKind::kTuple));
+    items.push_back(kKind == SequenceKind::kKeys     ? key
+                    : kKind == SequenceKind::kValues ? value
+                                                     : MakeSequence(run.budget(), {key, value}, SequenceKind::kTuple));
   }
-  return MakeSequence(run.budget(), std::move(items), Kind);
+  return MakeSequence(run.budget(), std::move(items), kKind);
 }
 
 Value Same(Interpreter&, const Value& self, const Arguments& arguments) {

@@ -26,10 +26,10 @@ Value Remainder(Interpreter& run, const Value& value, int64_t divisor) {
   return Arithmetic(run.budget(), "%", value, Value(divisor));
 }
 
-template <int64_t Wanted>
+template <int64_t kWanted>
 bool HasParity(Interpreter& run, const Value& value, const Arguments& arguments) {
   NoArguments("odd", arguments);
-  return Equal(run.budget(), Remainder(run, value, 2), Value(Wanted));
+  return Equal(run.budget(), Remainder(run, value, 2), Value(kWanted));
 }
 
 bool IsDivisible(Interpreter& run, const Value& value, const Arguments& arguments) {
@@ -38,10 +38,10 @@ bool IsDivisible(Interpreter& run, const Value& value, const Arguments& argument
 }
 
 // A test of the value alone.
-template <bool (*Holds)(const Value&)>
+template <bool (*kHolds)(const Value&)>
 bool Alone(Interpreter&, const Value& value, const Arguments& arguments) {
   NoArguments("test", arguments);
-  return Holds(value);
+  return kHolds(value);
 }
 
 bool IsDefined(const Value& value) { return value.undefined() == nullptr; }
@@ -66,10 +66,10 @@ bool IsSequence(const Value& value) {
          (sequence != nullptr && sequence->kind <= SequenceKind::kRange);
 }
 
-template <bool Upper>
+template <bool kUpper>
 bool HasCase(Interpreter& run, const Value& value, const Arguments& arguments) {
   NoArguments("upper", arguments);
-  return IsCase(run.budget(), Str(run.budget(), value), Upper);
+  return IsCase(run.budget(), Str(run.budget(), value), kUpper);
 }
 
 bool NamesFilter(Interpreter&, const Value& value, const Arguments& arguments) {
@@ -97,17 +97,17 @@ bool IsIn(Interpreter& run, const Value& value, const Arguments& arguments) {
   return Contains(run.budget(), *bound[0], value);
 }
 
-template <bool Wanted>
+template <bool kWanted>
 bool IsEqual(Interpreter& run, const Value& value, const Arguments& arguments) {
   const Bound bound("eq", arguments, {"other"}, 1);
-  return Equal(run.budget(), value, *bound[0]) == Wanted;
+  return Equal(run.budget(), value, *bound[0]) == kWanted;
 }
 
-template <char First, bool OrEqual>
+template <char kFirst, bool kOrEqual>
 bool IsOrdered(Interpreter& run, const Value& value, const Arguments& arguments) {
   const Bound bound("comparison", arguments, {"other"}, 1);
   constexpr std::string_view kOps[] = {"<", "<=", ">", ">="};
-  return Ordered(run.budget(), kOps[(First == '>' ? 2 : 0) + (OrEqual ? 1 : 0)], value, *bound[0]);
+  return Ordered(run.budget(), kOps[(kFirst == '>' ? 2 : 0) + (kOrEqual ? 1 : 0)], value, *bound[0]);
 }
 
 constexpr auto kTests = std::to_array<Row>({

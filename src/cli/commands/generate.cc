@@ -58,8 +58,8 @@ std::vector<Token> PromptTokens(const Options& options, const Model& model) {
   if (!options.prompt_file.empty()) WarnOfText(text, options.prompt_file);
   if (options.chat.chat) {
     const Conversation conversation = AskConversation(options.chat.system, text);
-    return tokenizer.Encode(ChatText(model.file, tokenizer.vocab(), conversation, options.chat.template_file),
-                            /*parse_special=*/true);
+    const std::string chat = ChatText(model.file, tokenizer.vocab(), conversation, options.chat.template_file);
+    return EncodePrompt(tokenizer, chat, /*parse_special=*/true, /*with_bos=*/false).tokens;
   }
   EncodedPrompt prompt = EncodePrompt(tokenizer, text);
   WarnOfBos(prompt);

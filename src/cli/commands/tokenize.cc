@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/one_line.h"
+#include "chat/conversation.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/measuring.h"
@@ -20,7 +21,8 @@ namespace assay {
 namespace {
 
 struct Options {
-  std::string model, text, file;
+  std::string model, text, file, messages, template_file;
+  bool as_text = false;
   bool no_bos = false, no_special = false;
   CommonOptions common;
 };
@@ -37,21 +39,39 @@ std::string Shown(const std::string& piece) {
   return OneLine(Json(piece).dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-int Run(const Options& options) {
-  if (options.text.empty() && options.file.empty()) {
-    Fail(ErrorKind::kUsage, "tokenize needs a text: -p TEXT or -f FILE");
+// The text to tokenize: a conversation's is what the template makes of it.
+std::string InputText(const Options& options, const GgufFile& model, const Tokenizer& tokenizer) {
+  if (!options.messages.empty()) {
+    const Conversation conversation = ParseConversation(TextFile(options.messages).text(), options.messages);
+    return ChatText(model, tokenizer.vocab(), conversation, options.template_file);
   }
-  const std::unique_ptr<Tokenizer> tokenizer = BuildTokenizer(GgufFile::Open(options.model));
-  const std::string text = options.file.empty() ? options.text : std::string(TextFile(options.file).text());
-  if (!options.file.empty()) WarnOfText(text, options.file);
+  if (options.file.empty()) return options.text;
+  std::string text(TextFile(options.file).text());
+  WarnOfText(text, options.file);
+  return text;
+}
+
+int Run(const Options& options) {
+  if (options.text.empty() && options.file.empty() && options.messages.empty()) {
+    Fail(ErrorKind::kUsage, "tokenize needs a text: -p TEXT, -f FILE or --messages FILE");
+  }
+  const GgufFile model = GgufFile::Open(options.model);
+  const std::unique_ptr<Tokenizer> tokenizer = BuildTokenizer(model);
+  const std::string text = InputText(options, model, *tokenizer);
+  if (options.as_text && !options.common.json) {
+    PrintText(text);
+    return 0;
+  }
   const bool special = !options.no_special;
-  const EncodedPrompt prompt = EncodePrompt(*tokenizer, text, special, !options.no_bos);
+  const bool with_bos = !options.no_bos && options.messages.empty();  // a template writes it itself
+  const EncodedPrompt prompt = EncodePrompt(*tokenizer, text, special, with_bos);
   WarnOfBos(prompt);
   std::vector<std::string> pieces;
   for (const Token token : prompt.tokens) pieces.push_back(tokenizer->TokenBytes(token, /*special=*/true));
   const bool comes_back = ComesBack(*tokenizer, prompt, special, text);
   if (options.common.json) {
-    PrintJson({{"ids", prompt.tokens},
+    PrintJson({{"text", text},
+               {"ids", prompt.tokens},
                {"pieces", pieces},
                {"count", prompt.tokens.size()},
                {"bos_added", prompt.bos_added},
@@ -75,7 +95,15 @@ CommandAction AddTokenize(CLI::App& app) {
       ->required()
       ->type_name("MODEL");
   CLI::Option* text = app.add_option("-p,--prompt", options->text, "the text")->type_name("TEXT");
-  app.add_option("-f,--file", options->file, "read the text from a file")->type_name("FILE")->excludes(text);
+  CLI::Option* file = app.add_option("-f,--file", options->file, "read the text from a file");
+  file->type_name("FILE")->excludes(text);
+  CLI::Option* messages = app.add_option("--messages", options->messages,
+                                         "a conversation (JSON): the text is what the chat template makes of it");
+  messages->type_name("FILE")->excludes(text)->excludes(file);
+  app.add_option("--template", options->template_file, "a chat template (Jinja) instead of the model's own")
+      ->needs(messages)
+      ->type_name("FILE");
+  app.add_flag("--text", options->as_text, "show the conversation's text, not its tokens")->needs(messages);
   app.add_flag("--no-bos", options->no_bos, "no BOS in front, whatever the vocabulary says");
   app.add_flag("--no-special", options->no_special, "names of control tokens in the text are text like any other");
   AddCommonOptions(app, options->common, kJson);
