@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <tuple>
 #include <vector>
@@ -39,9 +40,10 @@ std::vector<Token> RandomTokens(size_t count, int vocab) {
 using Bits = std::vector<uint32_t>;  // of logits
 
 // The text in batches of these sizes, all logits of it.
-Bits LogitBits(const Model& model, Backend& backend, std::span<const Token> text, std::span<const int> batches) {
+Bits LogitBits(const Model& model, Backend& backend, std::span<const Token> text, std::span<const int> batches,
+               Arithmetic arithmetic = Arithmetic::kEveryday) {
   Engine engine(model, backend);
-  Session session(engine, {.context = static_cast<int>(text.size())});
+  Session session(engine, {.context = static_cast<int>(text.size()), .arithmetic = arithmetic});
   Bits bits(text.size() * static_cast<size_t>(model.spec.vocab));
   size_t token = 0;
   for (const int size : batches) {
@@ -88,6 +90,23 @@ TEST_P(BatchInvarianceTest, BatchesGiveTheBitsOfSingleTokens) {
     Compare(rungs, std::vector<int>{2, 9}, std::vector<int>{2});
   } else {
     Compare(rungs, std::vector<int>{2, 5, 16, 17, kInvariantTokens}, std::vector<int>{2, 3});
+  }
+}
+
+// Without an end to the sizes, and with bits that are not those of everyday arithmetic.
+TEST_P(BatchInvarianceTest, SoDoesFineArithmeticInBatchesOfAnySize) {
+  const auto& [study, isa] = GetParam();
+  if (BackendIfPresent(isa, 1) == nullptr) GTEST_SKIP() << "this machine has no " << isa;
+  const std::vector<int> batches = isa == "cpu:portable" ? std::vector<int>{2, 9} : std::vector<int>{5, 33, 70};
+  const auto length = static_cast<size_t>(std::accumulate(batches.begin(), batches.end(), 0));
+  const auto backend = MakeBackend(isa, 2);
+  for (const Rung rung : {Rung::kF16, Rung::kQ8_0, Rung::kQ4_K_M}) {
+    const std::unique_ptr<Model> model = Model::Open(RungFile(study, rung));
+    const std::vector<Token> text = RandomTokens(length, model->spec.vocab);
+    const Bits batched = LogitBits(*model, *backend, text, batches, Arithmetic::kFine);
+    EXPECT_EQ(batched, LogitBits(*model, *backend, text, std::vector<int>(length, 1), Arithmetic::kFine));
+    if (rung == Rung::kF16) continue;  // the same up to 33 tokens
+    EXPECT_NE(batched, LogitBits(*model, *backend, text, batches));
   }
 }
 

@@ -98,6 +98,8 @@ TEST_F(LadderCommandTest, JsonHasTheFieldsThatScriptsRead) {
   EXPECT_EQ(rung["quant"], "Q4_0");
   EXPECT_GT(rung["delta_pct_se"], 0.0);
   EXPECT_GT(rung["kld_mean"], 0.0);
+  EXPECT_EQ(document["activations"], "fine");
+  EXPECT_LT(base["engine"]["kld_mean"], rung["engine"]["kld_mean"]) << "the floor: F16 has no codes";
   EXPECT_EQ(rung["tg_vs_base"]["unit"], "round");
   EXPECT_TRUE(document["placebo"].contains("tg8"));
   EXPECT_EQ(document["verdicts"].back()["name"], "pick");

@@ -18,6 +18,7 @@
 #include "gguf/gguf.h"
 #include "run_assay.h"
 #include "store/store.h"
+#include "study_models.h"
 
 namespace assay {
 namespace {
@@ -111,13 +112,47 @@ TEST(PerplexityCommandTest, BackendsAgree) {
   EXPECT_NEAR(perplexity("cpu"), oracle, 1e-4 * oracle);
 }
 
+// What the engine adds is beside the figures, not in them: a file of Q8_0 diverges from its base by what the oracle
+// says, which rounds no activations. A tenth is what the rungs of a ladder can be told apart by.
+TEST(PerplexityCommandTest, TheDivergenceIsThatOfTheFile) {
+  const StudyModel gemma = {"tiny-gemma3", ""};
+  const auto measure = [&](std::vector<std::string> how) {
+    std::vector<std::string> command = {"perplexity",
+                                        "-m",
+                                        RungFile(gemma, Rung::kQ8_0).string(),
+                                        "--base",
+                                        RungFile(gemma, Rung::kF16).string(),
+                                        "-f",
+                                        BundledPath("eval_prose.txt"),
+                                        "-c",
+                                        "64",
+                                        "--windows",
+                                        "4"};
+    command.insert(command.end(), how.begin(), how.end());
+    return RunJson(command);
+  };
+  const json oracle = measure({"--backend", "ref"}), fine = measure({}),
+             everyday = measure({"--activations", "everyday"});
+  const auto divergence = [](const json& result) { return result["base"]["kld_mean"].get<double>(); };
+  const double tenth = 0.1 * divergence(oracle);
+  EXPECT_NEAR(divergence(fine), divergence(oracle), tenth);
+  EXPECT_GT(divergence(everyday), divergence(oracle) + tenth);
+  EXPECT_EQ(fine["activations"], "fine");
+  EXPECT_EQ(everyday["activations"], "everyday");
+  EXPECT_GT(fine["engine"]["kld_mean"].get<double>(), tenth);
+  EXPECT_LT(fine["engine"]["base"]["kld_mean"].get<double>(), tenth) << "of 16-bit floats: the floor";
+  EXPECT_TRUE(everyday["engine"].is_null());
+  EXPECT_TRUE(oracle["engine"].is_null());  // has one arithmetic only
+}
+
 TEST(PerplexityCommandTest, HumanOutputShowsEveryFigureWithItsError) {
   const Outcome outcome = RunAssay({"perplexity", "-m", BundledPath(kDraft), "-f", BundledPath("eval_prose.txt"), "-c",
                                     "64", "--windows", "4", "--base", BundledPath(kDraft)});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(outcome.err, "");
   EXPECT_THAT(outcome.out, HasSubstr("124 in 4 windows of 64"));
-  for (const std::string label : {"perplexity", "difference, paired", "KL divergence", "same likeliest token"}) {
+  for (const std::string label :
+       {"perplexity", "difference, paired", "KL divergence", "same likeliest token", "this engine's rounding"}) {
     const size_t at = outcome.out.find("  " + label);
     ASSERT_NE(at, std::string::npos) << label;
     EXPECT_THAT(outcome.out.substr(at, outcome.out.find('\n', at) - at), HasSubstr("±"));
@@ -139,6 +174,7 @@ TEST(PerplexityCommandTest, WrongOptionsAreUsageErrors) {
   ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", text, "-c", "4"}), 2, "-c");
   ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", text, "--windows", "-1"}), 2, "--windows");
   ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", text, "--cache", "q8"}), 2, "--cache");
+  ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", text, "--activations", "int4"}), 2, "--activations");
   ExpectOneLineError(RunAssay({"perplexity", "-m", model, "-f", text, "--backend", "gpu"}), 2, "gpu");
 }
 

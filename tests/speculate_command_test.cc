@@ -5,12 +5,16 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
+#include "gguf/gguf.h"
 #include "run_assay.h"
 
 namespace assay {
@@ -215,6 +219,38 @@ TEST_F(SpeculateCommandTest, ADraftWithAnotherTokenizerIsRefusedWithTheFirstDiff
   const Outcome outcome = RunAssay(Arguments({ModelWithAnotherToken()}, {}));
   ExpectOneLineError(outcome, 2, "<|Im_start|>");
   EXPECT_THAT(outcome.err, HasSubstr("<|im_start|>"));
+}
+
+// Whose logits of one token, neither the first nor the likeliest, are not finite: the output shares the embedding.
+std::string DraftWithOneBadLogit(uint16_t half) {
+  std::string content = ReadFile(kDraft);
+  const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(content.data()), content.size());
+  const GgufFile file = GgufFile::Parse(bytes, kDraft);
+  const GgufTensor& embedding = *file.FindTensor("token_embd.weight");
+  const size_t row = embedding.data.size() / embedding.rows();
+  const auto at = static_cast<size_t>(embedding.data.data() - bytes.data()) + 2000 * row;
+  std::memcpy(content.data() + at, &half, sizeof(half));
+  return WriteTemporary("one-bad-logit.gguf", content);
+}
+
+TEST_F(SpeculateCommandTest, ADraftWhoseLogitsAreNotFiniteHelpsNobody) {
+  for (const uint16_t half : {0x7E00, 0x7C00, 0xFC00}) {  // NaN and both infinities
+    const std::string draft = DraftWithOneBadLogit(half);
+    for (const char* temperature : {"0", "0.8"}) {
+      for (const char* k : {"4", "auto"}) {
+        const Outcome outcome = RunAssay({"generate", "-m", kTarget, "--draft", draft, "-p", "The king", "-n", "16",
+                                          "-k", k, "--temp", temperature, "--json"});
+        ExpectOneLineError(outcome, 4, "the draft model");
+        EXPECT_THAT(outcome.err, HasSubstr("not finite"));
+      }
+    }
+    const json study = Measure({draft}, {"-k", "2"});
+    for (const json& run : study["runs"]) {
+      EXPECT_EQ(run["valid"], false);
+      EXPECT_EQ(Guard(run, "decoded")["tripped"], true);
+      EXPECT_THAT(Guard(run, "decoded")["evidence"].get<std::string>(), HasSubstr("the draft model"));
+    }
+  }
 }
 
 }  // namespace

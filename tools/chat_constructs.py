@@ -193,7 +193,7 @@ d|tojson(indent=2), d|tojson(indent=4, sort_keys=true), [[], {}, [1]]|tojson(ind
 missing|tojson
 d.items()|tojson
 (big * big)|tojson
-strftime_now('%Y-%m-%d %H:%M:%S %j %b %B %a %A %y %p %I %%')
+strftime_now('%Y-%m-%d %H:%M:%S %j %b %B %a %A %y %p %I %% [%Z%z]')
 raise_exception('no ' ~ s)
 dict(a=1, b=2), dict({'a': 1}, b=3), dict([('x', 1)])
 namespace(a=1).a, namespace({'b': 2}).b, namespace(), namespace(a=[1], b='x')
@@ -300,6 +300,19 @@ TEMPLATES = [
     ("errors name undefined", "{{ messages[0].contents.strip() }}"),
     ("shadowed function", "{% set range = 5 %}{{ range }}"),
     ("loop variable outside", "{% for i in l %}{% endfor %}{{ i is defined }}{{ loop is defined }}"),
+    ("a loop reads what is set later", "{% for i in [1] %}[{{ n }}]{% endfor %}{% set n = 1 %}{{ n }}"),
+    ("a loop reads what was read and is set later", "{{ n }}{% for i in [1] %}[{{ n }}]{% endfor %}{% set n = 1 %}{{ n }}"),
+    ("a loop reads what is set later in an if", "{% for i in [1] %}[{{ n }}]{% endfor %}{% if yes %}{% set n = 1 %}{% endif %}{{ n }}"),
+    ("a loop reads what is set later in all branches", "{% for i in [1] %}[{{ n }}]{% endfor %}{% if no %}{% set n = 1 %}{% elif no %}{% set n = 2 %}{% else %}{% set n = 3 %}{% endif %}{{ n }}"),
+    ("a loop in an if reads what is set later", "{% if yes %}{% for i in [1] %}[{{ n }}]{% endfor %}{% endif %}{% set n = 1 %}"),
+    ("a loop sets before it reads", "{% for i in [1, 2] %}{% if i == 2 %}{{ n }}{% endif %}{% set n = i %}{{ n }}{% endfor %}{{ n }}"),
+    ("a loop in a loop reads what is set later", "{% for i in [1, 2] %}{% for j in [1] %}[{{ n }}]{% endfor %}{% set n = i %}{% endfor %}{{ n }}"),
+    ("a macro reads what is set later", "{% macro m() %}[{{ n }}]{% endmacro %}{{ m() }}{% set n = 1 %}{{ m() }}"),
+    ("a macro's parameter is set", "{% macro m(n) %}{% for i in [1] %}{{ n }}{% endfor %}{% set n = 1 %}{{ n }}{% endmacro %}{{ m(5) }}{{ n }}"),
+    ("a block reads what is set later", "{% set x %}[{{ n }}]{% endset %}{{ x }}{% with y = n %}{{ y }}{% endwith %}{% filter upper %}{{ s }}{% endfilter %}{% set n = 1 %}{% set s = 2 %}{{ n }}{{ s }}"),
+    ("a set block's own", "{% set x %}{% for i in [1] %}[{{ n }}]{% endfor %}{% set n = 1 %}{{ n }}{% endset %}{{ x }}{{ n }}"),
+    ("a function is shadowed later", "{% for i in [1] %}{{ range is defined }}{% endfor %}{% set range = 1 %}{{ range }}"),
+    ("messages are sliced later", "{% for m in messages %}{{ m.role[0] }}{% endfor %}{% set messages = messages[1:] %}{% for m in messages %}{{ m.role[0] }}{% endfor %}"),
     ("unknown filter in a loop in an if", "{% if no %}{% for i in l %}{{ i|nope }}{% endfor %}{% endif %}"),
     ("unknown filter in an if", "{% if no %}{{ n|nope }}{% endif %}a"),
     ("unknown filter in an if that runs", "{% if yes %}{{ n|nope }}{% endif %}a"),

@@ -73,7 +73,7 @@ Conversation ParseConversation(std::string_view json, std::string_view place) {
   }
   const auto more = conversation.find("chat_template_kwargs");
   if (more != conversation.end() && !more->is_object()) {
-    Fail(ErrorKind::kBadFile, "{}: \"chat_template_kwargs\" is no object", place);
+    Fail(ErrorKind::kBadFile, "{}: \"chat_template_kwargs\" is no object; {}", place, kForm);
   }
   return conversation;
 }

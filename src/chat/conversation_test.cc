@@ -12,7 +12,13 @@ namespace {
 using testing::GgufBytes;
 using ::testing::HasSubstr;
 
-VocabData Vocab() { return {.model = "gpt2", .pre = {}, .tokens = {"<s>", "</s>"}, .bos = 0, .eos = 1}; }
+VocabData Vocab() {
+  VocabData vocab;
+  vocab.tokens = {"<s>", "</s>"};
+  vocab.bos = 0;
+  vocab.eos = 1;
+  return vocab;
+}
 
 std::string Render(std::string_view source, const Conversation& conversation) {
   return RenderConversation(ChatTemplate(source, "t"), conversation, Vocab());
@@ -121,6 +127,14 @@ TEST(ChatTemplateTest, HostileTemplatesEndAtALimit) {
            "{{ [1]|slice(1000000000000)|list }}",
            "{{ [[1]]|tojson(indent=1000000000000) }}",
            "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+           "{{ 'a'|map(*(['map'] * 100000))|list }}",
+           // Much time for few steps.
+           "{% set a = 'a' * 60000000 %}{% for i in range(1000) %}{% set x = a.title() %}{% endfor %}",
+           "{% set a = 'a' * 9000000 %}{% for i in range(99999) %}{% set x = {a: 1}[a] %}{% endfor %}",
+           "{% set a = 'a' * 60000000 %}{% for i in range(99999) %}{% set x = a == a ~ '' %}{% endfor %}",
+           "{% set a = 'a' * 30000000 %}{% for i in range(999) %}{% set x = ('b' ~ a[:15000000]) in a %}{% endfor %}",
+           "{% set a = 'a' * 30000000 %}{{ a.rfind('b' ~ a[:15000000]) }}",
+           "{% set a = ['a' * 9000000] * 99999 %}{{ a|sort|length }}",
        }) {
     SCOPED_TRACE(source);
     try {
@@ -134,7 +148,7 @@ TEST(ChatTemplateTest, HostileTemplatesEndAtALimit) {
 
 // What holds itself is let go; the leak checker looks.
 TEST(ChatTemplateTest, CyclesAreLetGo) {
-  EXPECT_EQ(Render("{% set ns = namespace() %}{% set ns.me = [ns] %}{% macro m() %}{{ m is defined }}{% endmacro %}"
+  EXPECT_EQ(Render("{% set ns = namespace(x=[]) %}{% set ns.me = [ns] %}{% macro m() %}{{ m is defined }}{% endmacro %}"
                    "{% set ns.m = m %}{{ m() }}{% for x in [1] %}{% set ns.loop = loop %}{% set ns.f = loop.cycle %}"
                    "{% endfor %}{% macro c() %}{% set ns.c = caller %}{% endmacro %}{% call c() %}{% endcall %}"
                    "{{ ns.c() }}{{ ns.loop.index }}{% for i in range(20000) %}{% set ns.next = namespace(n=ns.next) %}"

@@ -135,7 +135,7 @@ int ReportGuards(std::span<const GuardResult> guards) {
   int exit_code = 0;
   for (const GuardResult& guard : guards) {
     if (guard.tripped) {
-      fmt::print(stderr, "assay: invalid: {}: {}\n", guard.name, OneLine(guard.evidence));
+      PrintToStderr(fmt::format("assay: invalid: {}: {}\n", guard.name, OneLine(guard.evidence)));
       exit_code = ExitCode(ErrorKind::kInvalid);
     } else if (guard.warning) {
       spdlog::warn("{}: {}", guard.name, guard.evidence);
@@ -151,9 +151,17 @@ std::string FigureText(const RunRecord& run, std::string_view name, int digits) 
   return fmt::format("{:.{}f} ± {:.{}f}", metric->value, digits, *metric->error, digits);
 }
 
-std::string DivergenceText(const RunRecord& run) {
-  return fmt::format("mean {}, median {}, 99% {}, largest {}", FigureText(run, "kld_mean", 5),
-                     FigureText(run, "kld_median", 5), FigureText(run, "kld_p99", 5), FigureText(run, "kld_max", 5));
+std::string DivergenceText(const RunRecord& run, std::string_view prefix) {
+  const auto figure = [&](std::string_view name) { return FigureText(run, fmt::format("{}{}", prefix, name), 6); };
+  return fmt::format("mean {}, median {}, 99% {}, largest {}", figure("kld_mean"), figure("kld_median"),
+                     figure("kld_p99"), figure("kld_max"));
+}
+
+std::string RoundingText(const RunRecord& run) {
+  if (FindMetric(run, "engine_kld_mean") == nullptr) return "";
+  const std::string text = DivergenceText(run, "engine_");
+  if (FindMetric(run, "base_engine_kld_mean") == nullptr) return text;
+  return fmt::format("{}; of the base, the floor: mean {}", text, FigureText(run, "base_engine_kld_mean", 7));
 }
 
 }  // namespace assay

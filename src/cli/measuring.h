@@ -61,7 +61,10 @@ int ReportGuards(std::span<const GuardResult> guards);
 
 // "23.921 ± 0.624", or without the error where there were too few units for one.
 std::string FigureText(const RunRecord& run, std::string_view name, int digits);
-// "mean 0.00123 ± 0.00001, median ..., 99% ..., largest ...", in nats.
-std::string DivergenceText(const RunRecord& run);
+// "mean 0.001234 ± 0.000012, median ..., 99% ..., largest ...", in nats. `prefix` is before the figures' names.
+std::string DivergenceText(const RunRecord& run, std::string_view prefix = "");
+// What everyday arithmetic adds, "0.002019 ± 0.000102 everyday against fine; the base's own, the floor, ..."; empty
+// where it was not measured.
+std::string RoundingText(const RunRecord& run);
 
 }  // namespace assay

@@ -11,16 +11,17 @@ constexpr double kLossShare = 0.025;
 constexpr double kShortText = 20.0;  // tokens: shorter texts are not promised anything
 constexpr size_t kTextsRemembered = 4;
 // Plain steps that the budget may hold, gains included: some rounds of a long draft that are refused.
-constexpr double kMostBudget = 6.0;
+constexpr double kMostBudget = 8.0;
 // Of drafts that are longer than one guess several must fit the budget, so that one that fails does not end them.
 constexpr double kLongDrafts = 2.0;
 // Plain steps behind a draft settle what that left, and find the caches as the draft model left them: on models that
 // the caches hold, only those from here on in a row take what plain decoding takes.
 constexpr int kSettledStep = 5;
+constexpr int kWarmDraft = 3;          // likewise of drafts in a row
 constexpr double kMostOfReturn = 2.0;  // plain steps, that one of them is believed to take
 constexpr int kSettledFirstStep = 2;   // where the row begins a text
-// Rounds until so many plain steps are taken again: all is measured in them. The first time is sooner.
-constexpr int kPlainEvery = 384, kFirstPlain = 32, kReturnSteps = 7;
+// Rounds until so many plain steps are taken again: all is measured in them. Sooner while they are little known.
+constexpr int kPlainEvery = 384, kUnsurePlainEvery = 32, kReturnSteps = 6;
 // A draft should win this much: less may be an error, or be lost by going to and fro.
 constexpr double kWorthwhile = 1.03;
 constexpr double kSwitchMemory = 0.7;  // what earlier returns to plain steps keep of their weight
@@ -30,11 +31,15 @@ constexpr double kSwitchMemory = 0.7;  // what earlier returns to plain steps ke
 DraftLength::DraftLength(int max_draft) : max_draft_(max_draft), costs_(max_draft + 1), acceptance_(max_draft) {}
 
 void DraftLength::BeginText() {
-  if (tokens_ > 0.0) lengths_.push_back(tokens_);
+  if (tokens_ > 0.0) {
+    lengths_.push_back(tokens_);
+    if (!after_draft_) costs_.Age();
+  }
   if (lengths_.size() > kTextsRemembered) lengths_.erase(lengths_.begin());
   const double shortest = lengths_.empty() ? 0.0 : *std::min_element(lengths_.begin(), lengths_.end());
   tokens_ = 0.0;
   unread_ = 0;
+  row_ = 0;
   after_draft_ = false;
   granted_ = budget_ = std::min(kMostBudget, kLossShare * std::max(kShortText, shortest));
 }
@@ -52,14 +57,14 @@ bool DraftLength::Affords(int guesses) const {
 }
 
 int DraftLength::Choose(int most) const {
-  if (!costs_.known() || since_plain_ >= (knows_switch_ ? kPlainEvery : kFirstPlain)) return 0;
+  if (!costs_.known() || since_plain_ >= (costs_.knows_plain() ? kPlainEvery : kUnsurePlainEvery)) return 0;
   const std::vector<LearnedAcceptance::Expected> expected = acceptance_.ForLengths();
   int best = 0;
   double best_rate = kWorthwhile / costs_.plain();
   for (int k = 1; k <= std::min(most, max_draft_); ++k) {
     if (!Affords(k)) continue;
     const LearnedAcceptance::Expected& round = expected[static_cast<size_t>(k)];
-    const double rate = round.tokens / (round.steps * costs_.guess() + costs_.Verify(1.0 + round.guesses));
+    const double rate = round.tokens / (round.steps * costs_.guess() + costs_.HopedVerify(1.0 + round.guesses));
     if (rate > best_rate) {
       best = k;
       best_rate = rate;
@@ -84,17 +89,22 @@ void DraftLength::LearnPlain(double seconds) {
 
 void DraftLength::Learn(int asked, const SpeculationRound& round) {
   if (asked == 0) {
+    row_ = 0;
     acceptance_.AddPlain();
     LearnPlain(round.TargetSeconds());
     return;
   }
   ++since_plain_;
-  if (round.drafted > 0) costs_.AddVerify(round.drafted + 1, round.TargetSeconds());
+  // The first drafts in a row find the caches as plain steps left them.
+  const bool warm = ++row_ >= kWarmDraft;
+  if (round.drafted > 0 && (warm || !costs_.knows(round.drafted + 1))) {
+    costs_.AddVerify(round.drafted + 1, round.TargetSeconds());
+  }
   acceptance_.Add(asked, round.drafted, round.accepted);
   const int steps = std::min(asked, round.drafted + 1);
   if (unread_ > 0) {
     costs_.AddReading(unread_, steps, round.draft_seconds);
-  } else {
+  } else if (warm) {
     costs_.AddGuess(round.draft_seconds / steps);
   }
 }

@@ -49,6 +49,7 @@ class DraftLength {
   // Of this text.
   double tokens_ = 0.0;
   int unread_ = 0;            // tokens that went by without the drafter, in plain steps in a row
+  int row_ = 0;               // rounds with drafts in a row
   bool after_draft_ = false;  // there was a draft before those
   double returning_ = 0.0;    // seconds of the first of them
   double granted_ = 0.0;      // plain steps that may be lost in all

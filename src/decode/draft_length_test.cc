@@ -84,6 +84,7 @@ std::vector<World> SteadyWorlds() {
   const auto rises = [](int, int, int place) { return place == 1 ? 0.6 : 0.95; };
   const auto first_is_dear = [](int tokens) { return tokens == 1 ? 1.0 : 1.5 + 0.02 * tokens; };
   const auto cliff = [](int tokens) { return (tokens <= 5 ? 1.0 : 2.5) + 0.03 * tokens; };
+  const auto bundled = [](int tokens) { return tokens == 1 ? 1.0 : 1.3 + 0.2 * tokens; };
   const World good = {"cheap and good", Always(0.8), 0.1, EachFurther(0.05)};
   const World useless = {"useless, reading costs", Always(0.0), 0.3, EachFurther(0.1), 0.05};
   return {
@@ -112,9 +113,8 @@ std::vector<World> SteadyWorlds() {
       Noisy({"bad, reading costs little", Always(0.1), 0.1, EachFurther(0.05), 0.02}),
       useless,
       Noisy(useless),
-      InCaches({"as the bundled models on text", Always(0.7), 0.5, [](int n) { return n == 1 ? 1.0 : 1.3 + 0.2 * n; }}),
-      InCaches(
-          {"as the bundled models on code", Always(0.94), 0.5, [](int n) { return n == 1 ? 1.0 : 1.3 + 0.2 * n; }}),
+      InCaches({"as the bundled models on text", Always(0.7), 0.5, bundled}),
+      Promised(InCaches({"as the bundled models on code", Always(0.94), 0.5, bundled}), 0.94),
       InCaches({"cheap and bad", Always(0.2), 0.2, EachFurther(0.1)}),
       {"acceptance falls along a draft", falls, 0.08, EachFurther(0.04)},
       Promised({"acceptance rises along a draft", rises, 0.08, EachFurther(0.04)}, 0.93),
@@ -276,8 +276,9 @@ TEST(DraftLength, AfterThirtyRoundsItIsNearTheBestConstantLength) {
     const int thirty = texts_of(30);
     EXPECT_GE(LaterRate(world, 12, thirty), world.of_best * BestConstantLength(world, thirty).rate)
         << world.name << ", texts of 30 rounds";
-    // Where reading a token takes more than may be lost for it, a text whose first tries fail goes on without.
-    const double of_best = world.reading > 0.0 ? 0.85 : world.of_best;
+    // All that is to be learned is learned here: a point less. Where reading a token takes more than may be lost for
+    // it, a text whose first tries fail goes on without.
+    const double of_best = world.reading > 0.0 ? 0.85 : world.of_best - 0.01;
     const int long_text = texts_of(230);
     EXPECT_GE(LaterRate(world, 1, long_text), of_best * BestConstantLength(world, long_text).rate)
         << world.name << ", one text of 230 rounds";
@@ -285,10 +286,11 @@ TEST(DraftLength, AfterThirtyRoundsItIsNearTheBestConstantLength) {
 }
 
 TEST(DraftLength, OldGainsDoNotPayForNewLosses) {
+  constexpr double kRuns = 50.0;
   for (const double reading : {0.0, 0.05}) {
     const World world{"", ChangesAt(1000, 0.9, 0.0), 0.1, EachFurther(0.05), reading};
     Spent good, useless;
-    for (uint64_t seed = 1; seed <= 50; ++seed) {
+    for (uint64_t seed = 1; seed <= kRuns; ++seed) {
       Simulation run(world, seed);
       DraftLength chooser(kMaxDraft);
       double tokens = 0.0;
@@ -298,7 +300,9 @@ TEST(DraftLength, OldGainsDoNotPayForNewLosses) {
       }
     }
     EXPECT_GT(good.rate(), 2.0);
-    EXPECT_GE(useless.rate(), 0.97);
+    // Of hundreds of plain steps that were won the budget keeps eight; they and the share may be lost, and the clock's
+    // noise of 3%.
+    EXPECT_LE(useless.seconds - useless.tokens, kRuns * 8.0 + (0.025 + 0.003) * useless.tokens);
   }
 }
 

@@ -5,9 +5,9 @@
 namespace assay {
 namespace {
 
-// Of each round the older ones keep this share of their weight: some fifty rounds of drafts are remembered, a hundred
+// Of each round the older ones keep this share of their weight: some fifty rounds of drafts are remembered, two hundred
 // plain steps.
-constexpr double kRoundMemory = 0.98, kPlainMemory = 0.99;
+constexpr double kRoundMemory = 0.98, kPlainMemory = 0.995;
 // The first place is believed to be taken so often before there is evidence, as if by so many guesses.
 constexpr double kGoodOpinion = 0.75, kGoodOpinionWeight = 1.5;
 constexpr double kPlaceBeforeWeight = 3.0;  // in guesses

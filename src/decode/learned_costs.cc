@@ -7,12 +7,13 @@ namespace assay {
 namespace {
 
 constexpr size_t kRemembered = 21;
-// So many values in a row on one side of the median, by this factor, are a change and no noise.
-constexpr int kChangeValues = 3;
+// So many values in a row on one side of the median, by this factor, are a change and no noise. Plain steps are dear in
+// a row while the caches hold something else, and cost nothing to wait for.
+constexpr int kChangeValues = 3, kPlainChangeValues = 10;
 constexpr double kChangeFactor = 1.5;
 
 constexpr size_t kPlainValues = 2;  // before anything is compared with a plain step
-constexpr size_t kSureValues = 3;
+constexpr size_t kSureValues = 3, kSurePlainValues = 4;
 // Until then a batch is not believed to cost more than this times what its neighbours say: one value may be a hiccup.
 constexpr double kMostSurprise = 1.5;
 
@@ -35,8 +36,8 @@ void LearnedCosts::Recent::Add(double x) {
   values_.push_back(x);
   if (values_.size() > kRemembered) values_.erase(values_.begin());
   median_ = MedianOf(values_);
-  if (values_.size() <= kChangeValues) return;
-  const auto newest = values_.end() - kChangeValues;
+  if (values_.size() <= static_cast<size_t>(change_values_)) return;
+  const auto newest = values_.end() - change_values_;
   const bool above = std::all_of(newest, values_.end(), [&](double v) { return v > kChangeFactor * median_; });
   const bool below = std::all_of(newest, values_.end(), [&](double v) { return v < median_ / kChangeFactor; });
   if (!above && !below) return;
@@ -44,7 +45,16 @@ void LearnedCosts::Recent::Add(double x) {
   median_ = MedianOf(values_);
 }
 
-LearnedCosts::LearnedCosts(int max_tokens) : verify_(static_cast<size_t>(max_tokens) + 1) {}
+void LearnedCosts::Recent::ForgetOldest() {
+  if (values_.size() < 2) return;
+  values_.erase(values_.begin());
+  median_ = MedianOf(values_);
+}
+
+LearnedCosts::LearnedCosts(int max_tokens)
+    : plain_(kPlainChangeValues),
+      guess_(kChangeValues),
+      verify_(static_cast<size_t>(max_tokens) + 1, Recent(kChangeValues)) {}
 
 void LearnedCosts::AddPlain(double seconds) { plain_.Add(seconds); }
 
@@ -61,7 +71,14 @@ void LearnedCosts::AddReading(int unread, int guesses, double seconds) {
   read_ = kReadingMemory * read_ + unread;
 }
 
+void LearnedCosts::Age() {
+  guess_.ForgetOldest();
+  for (Recent& batch : verify_) batch.ForgetOldest();
+}
+
 bool LearnedCosts::known() const { return plain_.count() >= kPlainValues && guess_.count() > 0; }
+
+bool LearnedCosts::knows_plain() const { return plain_.count() >= kSurePlainValues; }
 
 int LearnedCosts::WantedGuesses() const {
   return static_cast<int>(kSureValues - std::min(kSureValues, guess_.count()));
@@ -81,7 +98,7 @@ double LearnedCosts::FromNeighbours(int tokens) const {
   return low + std::max(0.0, further) * (tokens - below);
 }
 
-double LearnedCosts::VerifyBatch(int tokens) const {
+double LearnedCosts::Verify(int tokens) const {
   if (tokens <= 1) return plain();
   const double guessed = FromNeighbours(tokens);
   const Recent& own = verify_[static_cast<size_t>(tokens)];
@@ -89,11 +106,17 @@ double LearnedCosts::VerifyBatch(int tokens) const {
   return own.count() < kSureValues ? std::min(own.value(), kMostSurprise * guessed) : own.value();
 }
 
-double LearnedCosts::Verify(double tokens) const {
+double LearnedCosts::HopedBatch(int tokens) const {
+  if (tokens <= 1) return plain();
+  const Recent& own = verify_[static_cast<size_t>(tokens)];
+  return own.count() < kSureValues ? std::min(Verify(tokens), FromNeighbours(tokens)) : own.value();
+}
+
+double LearnedCosts::HopedVerify(double tokens) const {
   const double below = std::floor(tokens);
   const double share = tokens - below;
-  const double low = VerifyBatch(static_cast<int>(below));
-  return share == 0.0 ? low : low + share * (VerifyBatch(static_cast<int>(below) + 1) - low);
+  const double low = HopedBatch(static_cast<int>(below));
+  return share == 0.0 ? low : low + share * (HopedBatch(static_cast<int>(below) + 1) - low);
 }
 
 double LearnedCosts::Reading(int unread) const {

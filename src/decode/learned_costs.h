@@ -20,31 +20,41 @@ class LearnedCosts {
   // A draft of so many guesses that took so long, reading `unread` tokens of the text first.
   void AddReading(int unread, int guesses, double seconds);
 
+  // A text went by without drafts: what is known of them gets older.
+  void Age();
+
   // Steps and guesses enough to say what a round would cost.
   bool known() const;
+  bool knows_plain() const;  // well
+  bool knows(int tokens) const { return verify_[static_cast<size_t>(tokens)].count() > 0; }
   int WantedGuesses() const;  // until a guess is known well
 
   double plain() const { return plain_.value(); }
   double guess() const { return guess_.value(); }
-  // One token is a plain step; between whole numbers linearly. Batches not seen yet are guessed a little low, so that
-  // they get seen where it matters.
-  double Verify(double tokens) const;
+  // One token is a plain step. Batches not seen yet are guessed a little low.
+  double Verify(int tokens) const;
+  // What may be hoped for, so that batches get seen where it matters: the guess as long as few were, and those perhaps
+  // with the caches cold. Between whole numbers linearly.
+  double HopedVerify(double tokens) const;
   // What a drafter takes to read text that went by without it.
   double Reading(int unread) const;
 
  private:
   class Recent {
    public:
+    explicit Recent(int change_values) : change_values_(change_values) {}
     void Add(double x);
+    void ForgetOldest();  // but for the last one
     size_t count() const { return values_.size(); }
     double value() const { return median_; }
 
    private:
+    int change_values_;           // so many in a row on one side of the median are a change and no noise
     std::vector<double> values_;  // oldest first
     double median_ = 0.0;
   };
 
-  double VerifyBatch(int tokens) const;
+  double HopedBatch(int tokens) const;
   double FromNeighbours(int tokens) const;
 
   Recent plain_, guess_;

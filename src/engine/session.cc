@@ -395,8 +395,8 @@ std::span<const float> Session::Forward(std::span<const Token> tokens, Logits wa
   Impl& s = *impl_;
   const auto room = static_cast<size_t>(s.options.context - s.state.position());
   if (tokens.size() > room) {
-    Fail(ErrorKind::kUsage, "{} more tokens do not fit: the context holds {} of {}", tokens.size(), s.state.position(),
-         s.options.context);
+    Fail(ErrorKind::kUsage, "{} more tokens do not fit: the context holds {} of {}; raise it (-c) or shorten the text",
+         tokens.size(), s.state.position(), s.options.context);
   }
   for (const Token token : tokens) {
     if (token < 0 || token >= s.spec.vocab) {

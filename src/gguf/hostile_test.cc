@@ -49,10 +49,43 @@ TEST(HostileGguf, AFileCutAtAnyByteIsRefused) {
 
 TEST(HostileGguf, ForeignFiles) {
   EXPECT_THAT(Refusal(""), HasSubstr("empty"));
-  EXPECT_THAT(Refusal("PK\x03\x04 something"), HasSubstr("not a GGUF file: it starts with bytes 504b0304"));
+  EXPECT_THAT(Refusal("PK\x03\x04 something"), HasSubstr("not a GGUF file: a zip archive"));
   EXPECT_THAT(Refusal(GgufBytes(0, 0, 1).str(), ErrorKind::kUnsupported), HasSubstr("version 1"));
   EXPECT_THAT(Refusal(GgufBytes(0, 0, 4).str(), ErrorKind::kUnsupported), HasSubstr("version 4"));
   EXPECT_THAT(Refusal(GgufBytes(0, 0, 3U << 24).str(), ErrorKind::kUnsupported), HasSubstr("big-endian"));
+}
+
+TEST(HostileGguf, WhatPeopleTakeForAModelIsCalledByItsName) {
+  using std::string_literals::operator""s;
+  const auto refusal = [](const std::string& bytes) { return Refusal(bytes); };
+  EXPECT_THAT(refusal("version https://git-lfs.github.com/spec/v1\noid sha256:"), HasSubstr("a Git LFS pointer"));
+  EXPECT_THAT(refusal("\n <!DOCTYPE HTML><html>"), HasSubstr("a web page"));
+  EXPECT_THAT(refusal("<html lang=en>"), HasSubstr("a web page"));
+  EXPECT_THAT(refusal("\x10\0\0\0\0\0\0\0{\"__metadata__\": {}}"s), HasSubstr("a safetensors file; convert"));
+  EXPECT_THAT(refusal("{\"architectures\": []}"), HasSubstr("JSON"));
+  for (const char* old : {"lmgg", "fmgg", "tjgg"}) EXPECT_THAT(refusal(old + "1234"s), HasSubstr("before GGUF"));
+  EXPECT_THAT(refusal("algg1234"), HasSubstr("LoRA"));
+  EXPECT_THAT(refusal("\x80\x02}q"), HasSubstr("PyTorch"));
+  EXPECT_THAT(refusal("\x1F\x8B\x08\0"s), HasSubstr("gzip"));
+  EXPECT_THAT(refusal("\xFD\x37zXZ\0"s), HasSubstr("xz"));
+  EXPECT_THAT(refusal("\x28\xB5\x2F\xFD"), HasSubstr("zstd"));
+  EXPECT_THAT(refusal("Once upon a time"), HasSubstr("it starts with bytes 4f6e6365"));
+}
+
+TEST(HostileGguf, FoldersAndAddressesAreNoFiles) {
+  const testing::TemporaryDirectory directory;
+  const auto refusal = [](const std::filesystem::path& path) -> std::string {
+    try {
+      GgufFile::Open(path);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_THAT(refusal(directory / "."), HasSubstr("not a regular file"));
+  testing::WriteBytes(directory / "config.json", "{}");
+  EXPECT_THAT(refusal(directory / "."), HasSubstr("the folder of a checkpoint; convert"));
+  EXPECT_THAT(refusal("https://example.org/model.gguf"), HasSubstr("a web address; download"));
 }
 
 TEST(HostileGguf, CountsThatDoNotFitAreRefusedBeforeAllocation) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "gguf/byte_cursor.h"
+#include "gguf/foreign.h"
 
 namespace assay {
 namespace {
@@ -70,7 +71,9 @@ class PartParser {
 std::pair<uint64_t, uint64_t> PartParser::ParseHeader() {
   if (bytes_.empty()) Bad("not a GGUF file: it is empty");
   const auto magic = cursor_.Read<uint32_t>("the magic number");
-  if (magic != kMagic) Bad("not a GGUF file: it starts with bytes {:08x}, not with \"GGUF\"", __builtin_bswap32(magic));
+  if (magic != kMagic) {
+    Fail(ErrorKind::kBadFile, "{}: not a GGUF file: {}", cursor_.source(), DescribeForeign(bytes_));
+  }
   part_.version = cursor_.Read<uint32_t>("the version");
   if (part_.version != 0 && (part_.version & 0xFFFF) == 0) {
     Fail(ErrorKind::kUnsupported, "{}: a big-endian GGUF file; convert the model again as little-endian",

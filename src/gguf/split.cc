@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "gguf/foreign.h"
 #include "gguf/gguf.h"
 #include "gguf/parser.h"
 
@@ -39,7 +40,7 @@ std::string SharedPrefix(const std::filesystem::path& path, const GgufPart& firs
   }
   if (!named) {
     Fail(ErrorKind::kBadFile,
-         "{}: the first of {} parts of a model, but its name does not end in {}, so that the others cannot be found: "
+         "{}: the first of {} parts of a model, but its name does not end in {}, so that the others cannot be found; "
          "give all parts their names back",
          name, count, suffix);
   }
@@ -78,6 +79,7 @@ GgufPart GgufFile::MapPart(const std::filesystem::path& path, TensorTypes types)
 }
 
 GgufFile GgufFile::Open(const std::filesystem::path& path, TensorTypes types) {
+  RequireFilePath(path);
   GgufFile file;
   file.path_ = path;
   GgufPart first = file.MapPart(path, types);

@@ -59,13 +59,14 @@ std::string PerplexityClause(const Compared& compared) {
   }
 }
 
-std::string SpeedClause(const Compared& compared) {
+// `b` names B: "B", "it".
+std::string SpeedClause(const Compared& compared, std::string_view b) {
   switch (compared.standing) {
     case Standing::kTooFew:
       return TooFewClause(compared);
     case Standing::kBetter:
     case Standing::kWorse:
-      return fmt::format("in {} B is {} ({})", compared.name,
+      return fmt::format("in {} {} is {} ({})", compared.name, b,
                          compared.standing == Standing::kBetter ? "faster" : "slower", RatioRange(compared.estimate));
     case Standing::kBelowFloor:
       return fmt::format("in {} the difference ({}) is smaller than what this machine tells, {:.1f} %", compared.name,
@@ -82,6 +83,12 @@ std::string SizeClause(double size_pct) {
 }
 
 }  // namespace
+
+void RequireSameArithmetic(const RunRecord& a, const RunRecord& b) {
+  if (ArithmeticOf(a) == ArithmeticOf(b)) return;
+  Fail(ErrorKind::kInternal, "a {} run of {} in {} arithmetic was paired with one of {} in {} arithmetic", a.kind,
+       a.model.file, ArithmeticOf(a), b.model.file, ArithmeticOf(b));
+}
 
 Estimate PerplexityDifference(std::span<const float> a_window_nll, std::span<const float> b_window_nll) {
   if (a_window_nll.size() != b_window_nll.size()) {
@@ -164,14 +171,14 @@ std::string WhatWouldTell(const Compared& compared) {
 std::string ComparisonSentence(std::span<const Compared> family, double size_pct) {
   std::string sentence;
   for (const Compared& compared : family) {
-    sentence += compared.more_is_better ? SpeedClause(compared) : PerplexityClause(compared);
+    sentence += compared.more_is_better ? SpeedClause(compared, "B") : PerplexityClause(compared);
     sentence += "; ";
   }
   return sentence + SizeClause(size_pct) + ".";
 }
 
 std::string SpeedSentence(std::string_view b, std::string_view a, const Compared& compared) {
-  return fmt::format("{} against {}: {}.", b, a, SpeedClause(compared));
+  return fmt::format("{} against {}: {}.", b, a, SpeedClause(compared, "it"));
 }
 
 }  // namespace assay

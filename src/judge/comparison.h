@@ -12,6 +12,9 @@ namespace assay {
 
 // What can be said of two things that were measured together: pure functions of what was measured.
 
+// Throws kInternal for runs that were computed in different arithmetic: nothing may be said of such a pair.
+void RequireSameArithmetic(const RunRecord& a, const RunRecord& b);
+
 // The relative difference in percent of a's perplexity from b's, from the mean negative log-likelihoods of the same
 // windows: positive, a is worse.
 Estimate PerplexityDifference(std::span<const float> a_window_nll, std::span<const float> b_window_nll);
@@ -60,7 +63,7 @@ double StrictestLevel(size_t family);
 // interval, and where nothing can be said, what would decide it. `size_pct`: how much larger B's file is.
 std::string ComparisonSentence(std::span<const Compared> family, double size_pct);
 
-// One speed alone: "B in tg64: 1.210 times as fast as A ..." with the names of the models.
+// One speed alone: "Q8_0 against F16: in tg64 it is faster (...)." with the names of the models.
 std::string SpeedSentence(std::string_view b, std::string_view a, const Compared& compared);
 
 // "12 more windows"; of a comparison that cannot be told apart, to be told apart in the family in which it was judged.

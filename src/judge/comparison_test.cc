@@ -34,6 +34,16 @@ TEST(ComparisonTest, SpeedsArePairedByRoundAndSession) {
   EXPECT_EQ(SpeedRatio(b, a).units(), 3);
 }
 
+TEST(ComparisonTest, RunsOfDifferentArithmeticAreNoPair) {
+  RunRecord fine, everyday, old;
+  fine.settings = {{std::string(kArithmeticSetting), "fine"}};
+  everyday.settings = {{std::string(kArithmeticSetting), std::string(kEverydayArithmetic)}};
+  EXPECT_NO_THROW(RequireSameArithmetic(fine, fine));
+  EXPECT_NO_THROW(RequireSameArithmetic(everyday, old));
+  EXPECT_THROW(RequireSameArithmetic(fine, everyday), Error);
+  EXPECT_THROW(RequireSameArithmetic(old, fine), Error);
+}
+
 TEST(ComparisonTest, OtherWindowsAreNoPair) {
   const std::vector<float> four(4, 1.0F);
   const std::vector<float> five(5, 1.0F);

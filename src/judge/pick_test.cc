@@ -122,6 +122,7 @@ TEST(PickTest, EverythingThatIsSaidIsAVerdict) {
   EXPECT_EQ(Outcome(judgement, "pick", ""), "Q4_K_M");
   EXPECT_EQ(Outcome(judgement, "perplexity", "F16"), "absent") << "the base is not compared with itself";
   EXPECT_EQ(judgement.verdicts.back().name, "pick");
+  EXPECT_THAT(judgement.verdicts[2].sentence, StartsWith("Q8_0 against F16: in tg64 it is faster (1."));
 }
 
 TEST(PickTest, ABaseThatIsNoRungIsComparedWithAllTheSame) {

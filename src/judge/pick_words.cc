@@ -208,7 +208,7 @@ class Words {
     if (quality.standing == Standing::kBetter || quality.standing == Standing::kWorse) {
       return fmt::format("for {:+.2f}% of perplexity ({})", loss.value(), figures);
     }
-    return fmt::format("with no loss of perplexity that exceeds its error ({:+.2f}%, {})", loss.value(), figures);
+    return fmt::format("with a loss of perplexity that cannot be told from none ({:+.2f}%, {})", loss.value(), figures);
   }
 
   std::string Alike(size_t pick) const {

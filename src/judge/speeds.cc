@@ -82,7 +82,9 @@ std::vector<SpeedPair> SpeedPairs(std::span<const RunRecord> runs) {
   for (const RunRecord& run : runs) {
     if (IsPlacebo(run)) continue;
     const RunRecord& base = BaseOf(runs, run.test);
-    if (&base != &run) pairs.push_back({&run, &base});
+    if (&base == &run) continue;
+    RequireSameArithmetic(run, base);
+    pairs.push_back({&run, &base});
   }
   return pairs;
 }

@@ -26,91 +26,76 @@ constexpr int kSmallestContext = 8;
 // Logits are taken in batches of about this size: those of a whole half window would be 254 MB for 248,320 tokens.
 constexpr size_t kLogitBytes = 64 << 20;
 
-struct PositionScore {
-  bool finite = true;
-  double nll = 0.0;
-  double base_nll = 0.0;
-  double divergence = 0.0;
-  bool same_top = true;
+// The logits of a few positions, [position][vocab], and the softmax of each.
+struct Batch {
+  std::span<const float> logits;
+  std::vector<LogSoftmax> norms;
 };
 
-PositionScore ScorePosition(std::span<const float> model, Token next) {
-  const LogSoftmax norm = Normalise(model);
-  return {.finite = norm.finite, .nll = norm.log_sum - static_cast<double>(model[static_cast<size_t>(next)])};
-}
-
-PositionScore ScorePosition(std::span<const float> model, std::span<const float> base, const LogSoftmax& base_norm,
-                            Token next) {
-  const LogSoftmax norm = Normalise(model);
-  if (!norm.finite) return {.finite = false};
-  const auto target = static_cast<size_t>(next);
-  return {.nll = norm.log_sum - static_cast<double>(model[target]),
-          .base_nll = base_norm.log_sum - static_cast<double>(base[target]),
-          .divergence = Divergence(base, base_norm, model, norm),
-          .same_top = norm.top == base_norm.top};
-}
-
-// What one model's scores accumulate to.
-class Tally {
+// Collects how far one distribution is from another.
+class DivergenceTally {
  public:
-  explicit Tally(bool has_base) : has_base_(has_base) {}
-
-  void Add(const PositionScore& score) {
-    ++result_.tokens_scored;
-    nll_.Add(score.nll);
-    if (!has_base_) return;
-    base_nll_.Add(score.base_nll);
-    divergence_.Add(score.divergence);
-    divergences_.push_back(static_cast<float>(score.divergence));
-    agreement_.Add(score.same_top ? 1.0 : 0.0);
+  void Add(double divergence, bool same_top) {
+    window_divergence_.Add(divergence);
+    divergences_.push_back(static_cast<float>(divergence));
+    window_agreement_.Add(same_top ? 1.0 : 0.0);
   }
 
   void EndWindow() {
-    ++result_.windows;
-    const auto end = [](RunningMoments& moments, std::vector<float>& values) {
-      values.push_back(static_cast<float>(moments.mean()));
-      moments = {};
-    };
-    end(nll_, result_.window_nll);
-    if (!has_base_) return;
-    end(base_nll_, base_.window_nll);
-    end(divergence_, base_.window_kld);
-    end(agreement_, base_.window_top1);
+    result_.window_kld.push_back(static_cast<float>(window_divergence_.mean()));
+    result_.window_top1.push_back(static_cast<float>(window_agreement_.mean()));
+    window_divergence_ = window_agreement_ = {};
   }
 
-  void Fail(std::string failure) { result_.failure = std::move(failure); }
-  bool failed() const { return !result_.failure.empty(); }
-
-  PerplexityResult Finish() {
-    if (has_base_ && !failed() && !divergences_.empty()) {
-      base_.kld_median = Quantile(divergences_, 0.5);
-      base_.kld_p99 = Quantile(divergences_, 0.99);
-      base_.kld_max = Quantile(divergences_, 1.0);
-      result_.base = std::move(base_);
-    }
+  Divergences Finish() {
+    result_.kld_median = Quantile(divergences_, 0.5);
+    result_.kld_p99 = Quantile(divergences_, 0.99);
+    result_.kld_max = Quantile(divergences_, 1.0);
     return std::move(result_);
   }
 
  private:
-  bool has_base_;
-  PerplexityResult result_;
-  BaseComparison base_;
-  RunningMoments nll_, base_nll_, divergence_, agreement_;  // of the window at hand
-  std::vector<float> divergences_;                          // of all positions
+  Divergences result_;
+  RunningMoments window_divergence_, window_agreement_;  // of the window at hand
+  std::vector<float> divergences_;                       // of all positions
+};
+
+// Collects the negative log-likelihood of what came.
+class LikelihoodTally {
+ public:
+  void Add(double nll) { window_.Add(nll); }
+  void EndWindow() {
+    means_.push_back(static_cast<float>(window_.mean()));
+    window_ = {};
+  }
+  std::vector<float> Finish() { return std::move(means_); }
+
+ private:
+  RunningMoments window_;
+  std::vector<float> means_;
+};
+
+// What the scores of one model come to.
+struct Tally {
+  LikelihoodTally nll;
+  DivergenceTally from_base, from_fine;
+  std::string failure;
 };
 
 // Takes the windows one after the other through all models.
 class Scorer {
  public:
-  Scorer(std::span<LogitSource* const> models, LogitSource* base, const PerplexityOptions& options, ThreadPool& pool)
+  Scorer(std::span<const ScoredModel> models, const ScoredModel& base, const PerplexityOptions& options,
+         ThreadPool& pool)
       : models_(models),
         base_(base),
         context_(options.context),
+        activations_(options.activations),
         source_(options.source),
         advice_(NonFiniteAdvice(options.cache)),
-        vocab_(static_cast<size_t>(models.front()->vocab())),
+        vocab_(static_cast<size_t>(models.front().scored->vocab())),
         batch_(std::clamp(kLogitBytes / (vocab_ * sizeof(float)), size_t{1}, static_cast<size_t>(options.context))),
-        tallies_(models.size(), Tally(base != nullptr)),
+        tallies_(models.size()),
         pool_(pool) {}
 
   void Add(std::span<const Token> window) {
@@ -123,93 +108,148 @@ class Scorer {
     const auto last = static_cast<size_t>(context_ - 1);
     for (size_t at = first; at < last; at += batch_) AddBatch(window, at, std::min(batch_, last - at));
     ++windows_;
+    positions_ += static_cast<int64_t>(last - first);
+    EndWindow(base_tally_);
     for (Tally& tally : tallies_) {
-      if (!tally.failed()) tally.EndWindow();
+      if (tally.failure.empty()) EndWindow(tally);
     }
   }
 
   int windows() const { return windows_; }
   bool AllFailed() const {
-    return std::all_of(tallies_.begin(), tallies_.end(), [](const Tally& tally) { return tally.failed(); });
+    return std::all_of(tallies_.begin(), tallies_.end(), [](const Tally& tally) { return !tally.failure.empty(); });
   }
 
   std::vector<PerplexityResult> Finish() {
+    std::optional<BaseComparison> of_base;
+    if (base_.scored != nullptr && windows_ > 0) {
+      of_base.emplace().window_nll = base_tally_.nll.Finish();
+      if (base_.everyday != nullptr) of_base->engine = base_tally_.from_fine.Finish();
+    }
     std::vector<PerplexityResult> results;
-    for (Tally& tally : tallies_) results.push_back(tally.Finish());
+    for (size_t m = 0; m < models_.size(); ++m) {
+      PerplexityResult& result = results.emplace_back();
+      Tally& tally = tallies_[m];
+      result.activations = activations_;
+      result.failure = std::move(tally.failure);
+      if (!result.failure.empty() || windows_ == 0) continue;
+      result.windows = windows_;
+      result.tokens_scored = positions_;
+      result.window_nll = tally.nll.Finish();
+      if (models_[m].everyday != nullptr) result.engine = tally.from_fine.Finish();
+      if (!of_base.has_value()) continue;
+      result.base = of_base;
+      static_cast<Divergences&>(*result.base) = tally.from_base.Finish();
+    }
     return results;
   }
 
  private:
+  static void EndWindow(Tally& tally) {
+    tally.nll.EndWindow();
+    tally.from_base.EndWindow();
+    tally.from_fine.EndWindow();
+  }
+
   template <typename Do>
   void ForEachSource(const Do& action) {
-    if (base_ != nullptr) action(*base_);
+    const auto both = [&](const ScoredModel& model) {
+      if (model.scored != nullptr) action(*model.scored);
+      if (model.everyday != nullptr) action(*model.everyday);
+    };
+    both(base_);
     for (size_t i = 0; i < models_.size(); ++i) {
-      if (!tallies_[i].failed()) action(*models_[i]);
+      if (tallies_[i].failure.empty()) both(models_[i]);
     }
   }
 
   void AddBatch(std::span<const Token> window, size_t at, size_t count) {
     const std::span<const Token> tokens = window.subspan(at, count);
-    const std::span<const float> base_logits = base_ != nullptr ? Take(*base_, tokens) : std::span<const float>();
-    std::vector<LogSoftmax> base_norms(base_ != nullptr ? count : 0);
-    const auto row = [&](std::span<const float> all, size_t i) { return all.subspan(i * vocab_, vocab_); };
-    pool_.ParallelFor(static_cast<int64_t>(base_norms.size()), [&](int64_t i) {
-      base_norms[static_cast<size_t>(i)] = Normalise(row(base_logits, static_cast<size_t>(i)));
-    });
-    for (size_t i = 0; i < base_norms.size(); ++i) {
-      if (!base_norms[i].finite) Fail(ErrorKind::kInvalid, "{}", NotFinite("base model", at + i));
+    const std::span<const Token> next = window.subspan(at + 1, count);
+    Batch base;
+    if (base_.scored != nullptr) {
+      base = AddScores(base_, "base model", at, tokens, next, nullptr, base_tally_);
+      if (!base_tally_.failure.empty()) Fail(ErrorKind::kInvalid, "{}", base_tally_.failure);
     }
     for (size_t m = 0; m < models_.size(); ++m) {
-      if (tallies_[m].failed()) continue;
-      const std::span<const float> logits = Take(*models_[m], tokens);
-      std::vector<PositionScore> scores(count);
-      pool_.ParallelFor(static_cast<int64_t>(count), [&](int64_t index) {
-        const auto i = static_cast<size_t>(index);
-        scores[i] = base_ == nullptr
-                        ? ScorePosition(row(logits, i), window[at + i + 1])
-                        : ScorePosition(row(logits, i), row(base_logits, i), base_norms[i], window[at + i + 1]);
-      });
-      for (size_t i = 0; i < count && !tallies_[m].failed(); ++i) {
-        if (scores[i].finite) {
-          tallies_[m].Add(scores[i]);
-        } else {
-          tallies_[m].Fail(NotFinite("model", at + i));
-        }
-      }
+      if (!tallies_[m].failure.empty()) continue;
+      AddScores(models_[m], "model", at, tokens, next, base_.scored != nullptr ? &base : nullptr, tallies_[m]);
     }
   }
 
-  std::span<const float> Take(LogitSource& source, std::span<const Token> tokens) const {
-    const std::span<const float> logits = source.Forward(tokens, Logits::kAll);
-    if (logits.size() != tokens.size() * vocab_) {
+  // Takes a model through the tokens at `at` and adds what it says of those that come next. The logits that score.
+  Batch AddScores(const ScoredModel& model, std::string_view who, size_t at, std::span<const Token> tokens,
+                  std::span<const Token> next, const Batch* base, Tally& tally) {
+    Batch scored = Take(*model.scored, tokens);
+    if (!CheckFinite(scored, who, "", at, tally)) return scored;
+    for (size_t i = 0; i < next.size(); ++i) {
+      tally.nll.Add(scored.norms[i].log_sum - static_cast<double>(Row(scored, i)[static_cast<size_t>(next[i])]));
+    }
+    if (base != nullptr) AddDivergences(*base, scored, tally.from_base);
+    if (model.everyday == nullptr) return scored;
+    const Batch everyday = Take(*model.everyday, tokens);
+    if (CheckFinite(everyday, who, " in everyday arithmetic", at, tally)) {
+      AddDivergences(scored, everyday, tally.from_fine);
+    }
+    return scored;
+  }
+
+  void AddDivergences(const Batch& from, const Batch& of, DivergenceTally& tally) {
+    std::vector<double> divergences(of.norms.size());
+    pool_.ParallelFor(static_cast<int64_t>(divergences.size()), [&](int64_t index) {
+      const auto i = static_cast<size_t>(index);
+      divergences[i] = Divergence(Row(from, i), from.norms[i], Row(of, i), of.norms[i]);
+    });
+    for (size_t i = 0; i < divergences.size(); ++i) tally.Add(divergences[i], from.norms[i].top == of.norms[i].top);
+  }
+
+  std::span<const float> Row(const Batch& batch, size_t i) const { return batch.logits.subspan(i * vocab_, vocab_); }
+
+  Batch Take(LogitSource& source, std::span<const Token> tokens) {
+    Batch batch{source.Forward(tokens, Logits::kAll), std::vector<LogSoftmax>(tokens.size())};
+    if (batch.logits.size() != tokens.size() * vocab_) {
       Fail(ErrorKind::kInternal, "asked for the logits of {} tokens over {}, got {} values", tokens.size(), vocab_,
-           logits.size());
+           batch.logits.size());
     }
-    return logits;
+    pool_.ParallelFor(static_cast<int64_t>(tokens.size()), [&](int64_t index) {
+      const auto i = static_cast<size_t>(index);
+      batch.norms[i] = Normalise(Row(batch, i));
+    });
+    return batch;
   }
 
-  std::string NotFinite(std::string_view who, size_t position) const {
-    return fmt::format("{}: the {} gives logits that are not finite in window {} at position {}; {}", source_, who,
-                       windows_, position, advice_);
+  // Says in the tally which logits are not finite, if any are not.
+  bool CheckFinite(const Batch& batch, std::string_view who, std::string_view how, size_t at, Tally& tally) const {
+    for (size_t i = 0; i < batch.norms.size(); ++i) {
+      if (batch.norms[i].finite) continue;
+      tally.failure = fmt::format("{}: the {} gives logits that are not finite in window {} at position {}{}; {}",
+                                  source_, who, windows_, at + i, how, advice_);
+      return false;
+    }
+    return true;
   }
 
-  std::span<LogitSource* const> models_;
-  LogitSource* base_;
+  std::span<const ScoredModel> models_;
+  const ScoredModel base_;
   const int context_;
+  const Arithmetic activations_;
   const std::string source_;
   const std::string_view advice_;
   const size_t vocab_;
   const size_t batch_;
   std::vector<Tally> tallies_;  // as the models
+  Tally base_tally_;
   ThreadPool& pool_;
   int windows_ = 0;
+  int64_t positions_ = 0;
 };
 
 // A model of the engine as a source of logits.
 class SessionSource : public LogitSource {
  public:
-  SessionSource(Engine& engine, const PerplexityOptions& options)
-      : vocab_(engine.model().spec.vocab), session_(engine, {.context = options.context, .cache = options.cache}) {}
+  SessionSource(Engine& engine, const PerplexityOptions& options, Arithmetic arithmetic)
+      : vocab_(engine.model().spec.vocab),
+        session_(engine, {.context = options.context, .cache = options.cache, .arithmetic = arithmetic}) {}
 
   int vocab() const override { return vocab_; }
   void Reset() override { session_.Truncate(0); }
@@ -220,6 +260,20 @@ class SessionSource : public LogitSource {
  private:
   int vocab_;
   Session session_;
+};
+
+// A model in the sessions that are wanted of it.
+struct ModelSessions {
+  ModelSessions(Engine& engine, const PerplexityOptions& options, bool rounding)
+      : scored(engine, options, options.activations) {
+    const Backend& backend = engine.backend();
+    const bool differs = backend.Describe(options.activations) != backend.Describe(Arithmetic::kEveryday);
+    if (rounding && differs) everyday = std::make_unique<SessionSource>(engine, options, Arithmetic::kEveryday);
+  }
+  ScoredModel sources() { return {&scored, everyday.get()}; }
+
+  SessionSource scored;
+  std::unique_ptr<SessionSource> everyday;
 };
 
 void RequireComparable(const Model& model, const Model& base) {
@@ -273,7 +327,7 @@ double PerplexityResult::nll() const {
 
 double PerplexityResult::ppl() const { return std::exp(nll()); }
 
-std::vector<PerplexityResult> ScoreWindows(std::span<LogitSource* const> models, LogitSource* base,
+std::vector<PerplexityResult> ScoreWindows(std::span<const ScoredModel> models, const ScoredModel& base,
                                            const std::function<bool(std::vector<Token>&)>& next_window,
                                            const PerplexityOptions& options, ThreadPool& pool) {
   Scorer scorer(models, base, options, pool);
@@ -294,14 +348,20 @@ std::vector<PerplexityResult> MeasurePerplexities(std::span<Engine* const> model
 
   const Stopwatch watch;
   const Model& reference = base != nullptr ? base->model() : models.front()->model();
-  std::vector<std::unique_ptr<SessionSource>> sources;
-  std::vector<LogitSource*> model_sources;
+  std::vector<std::unique_ptr<ModelSessions>> sessions;
+  std::vector<ScoredModel> sources;
   for (Engine* model : models) {
     if (&model->model() != &reference) RequireComparable(model->model(), reference);
-    model_sources.push_back(sources.emplace_back(std::make_unique<SessionSource>(*model, options)).get());
+    const bool rounding = options.engine_rounding != EngineRounding::kOfNone;
+    sessions.push_back(std::make_unique<ModelSessions>(*model, options, rounding));
+    sources.push_back(sessions.back()->sources());
   }
-  const std::unique_ptr<SessionSource> base_source =
-      base != nullptr ? std::make_unique<SessionSource>(*base, options) : nullptr;
+  ScoredModel base_source;
+  if (base != nullptr) {
+    const bool rounding = options.engine_rounding == EngineRounding::kOfModelsAndBase;
+    sessions.push_back(std::make_unique<ModelSessions>(*base, options, rounding));
+    base_source = sessions.back()->sources();
+  }
   WindowReader reader(*reference.tokenizer, text, options.context);
   OtherReadings others(reference, models, text, options.context);
   int begun = 0;
@@ -320,7 +380,7 @@ std::vector<PerplexityResult> MeasurePerplexities(std::span<Engine* const> model
     return found;
   };
   std::vector<PerplexityResult> results =
-      ScoreWindows(model_sources, base_source.get(), next_window, options, models.front()->backend().pool());
+      ScoreWindows(sources, base_source, next_window, options, models.front()->backend().pool());
   if (reader.joins() > 0) {
     spdlog::warn(
         "{}: {} time(s) half a megabyte had no place where it could be cut; the tokens there may be others than those "

@@ -14,30 +14,45 @@
 
 namespace assay {
 
+// Of whom the engine's own part is measured: what everyday arithmetic adds to the weights, which another pass over the
+// text in that arithmetic shows. A backend with one arithmetic adds nothing that could be measured so.
+enum class EngineRounding { kOfNone, kOfModels, kOfModelsAndBase };
+
 struct PerplexityOptions {
   int context = 512;  // tokens of a window, at least 8
   int windows = 0;    // at most this many; 0: all that the text has
   CacheType cache = CacheType::kF16;
-  std::string_view source = "the text";  // names the text in messages
+  Arithmetic activations = Arithmetic::kFine;                // that scores
+  EngineRounding engine_rounding = EngineRounding::kOfNone;  // beside fine arithmetic only
+  std::string_view source = "the text";                      // names the text in messages
   // Called after each window with the share of the work that is done, 0 to 1.
   std::function<void(double)> progress = {};
 };
 
-// A model against a base, over the same positions: means over the scored positions of each window.
-struct BaseComparison {
-  std::vector<float> window_nll;   // of the base
-  std::vector<float> window_kld;   // Kullback-Leibler divergence of the model from the base, in nats
+// One distribution of the next token against another over the same positions: means over the scored positions of each
+// window.
+struct Divergences {
+  std::vector<float> window_kld;   // Kullback-Leibler divergence of the one from the other, in nats
   std::vector<float> window_top1;  // share of positions with the same most likely token
   double kld_median = 0.0, kld_p99 = 0.0, kld_max = 0.0;  // of the positions
 };
 
+// A model against a base.
+struct BaseComparison : Divergences {
+  std::vector<float> window_nll;  // of the base
+  std::optional<Divergences>
+      engine;  // as PerplexityResult::engine, of the base: the floor of what can be told of models
+};
+
 struct PerplexityResult {
+  Arithmetic activations = Arithmetic::kFine;
   int windows = 0;
   int64_t tokens_scored = 0;
   std::vector<float> window_nll;  // mean negative log-likelihood of each window, in nats
   double seconds = 0.0;
   std::optional<BaseComparison> base;
-  std::string failure;  // which logit was not finite; the figures then say nothing
+  std::optional<Divergences> engine;  // the model in everyday arithmetic against itself in fine arithmetic
+  std::string failure;                // which logit was not finite; the figures then say nothing
 
   double nll() const;  // the mean over all
   double ppl() const;
@@ -68,8 +83,15 @@ class LogitSource {
   virtual std::span<const float> Forward(std::span<const Token> tokens, Logits wanted) = 0;
 };
 
-// The same over ready windows: `next_window` fills in the tokens of the next one, or returns false. `pool` scores.
-std::vector<PerplexityResult> ScoreWindows(std::span<LogitSource* const> models, LogitSource* base,
+// A model as it is scored, and where the engine's part is measured the same model in everyday arithmetic.
+struct ScoredModel {
+  LogitSource* scored = nullptr;
+  LogitSource* everyday = nullptr;
+};
+
+// The same over ready windows: `next_window` fills in the tokens of the next one, or returns false. There may be no
+// base. `pool` scores.
+std::vector<PerplexityResult> ScoreWindows(std::span<const ScoredModel> models, const ScoredModel& base,
                                            const std::function<bool(std::vector<Token>&)>& next_window,
                                            const PerplexityOptions& options, ThreadPool& pool);
 

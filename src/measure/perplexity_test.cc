@@ -87,8 +87,8 @@ ThreadPool& TestPool() {
 // One model alone, with or without a base.
 PerplexityResult Score(LogitSource& model, LogitSource* base, std::vector<std::vector<Token>> windows,
                        const PerplexityOptions& options) {
-  LogitSource* const models[] = {&model};
-  return ScoreWindows(models, base, Windows(std::move(windows)), options, TestPool()).front();
+  const ScoredModel models[] = {{&model}};
+  return ScoreWindows(models, {base}, Windows(std::move(windows)), options, TestPool()).front();
 }
 
 TEST(PerplexityTest, ScoresTheSecondHalfOfEachWindowFromAnEmptyState) {
@@ -166,9 +166,9 @@ TEST(PerplexityTest, ManyModelsAreScoredAsEachAloneAndTheBaseRunsOnce) {
   SuccessorModel weak(8, 1.0F);
   SuccessorModel strong(8, 3.0F);
   SuccessorModel base(8, 2.0F);
-  LogitSource* const models[] = {&weak, &strong};
+  const ScoredModel models[] = {{&weak}, {&strong}};
   const std::vector<Token> window = Counting(16, 8);
-  const auto together = ScoreWindows(models, &base, Windows({window, window}), {.context = 16}, TestPool());
+  const auto together = ScoreWindows(models, {&base}, Windows({window, window}), {.context = 16}, TestPool());
   EXPECT_EQ(base.resets, 2);
   SuccessorModel alone(8, 3.0F);
   SuccessorModel alone_base(8, 2.0F);
@@ -202,8 +202,8 @@ TEST(PerplexityTest, LogitsThatAreNotFiniteEndThatModelAloneAndABasesEndTheRun) 
     bad.broken_position = 6;
     bad.broken_value = value;
     const std::vector<Token> window = Counting(8, 8);
-    LogitSource* const models[] = {&bad, &good};
-    const auto results = ScoreWindows(models, nullptr, Windows({window, window}), {.context = 8}, TestPool());
+    const ScoredModel models[] = {{&bad}, {&good}};
+    const auto results = ScoreWindows(models, {}, Windows({window, window}), {.context = 8}, TestPool());
     EXPECT_THAT(results[0].failure, HasSubstr("the model gives logits that are not finite in window 0 at position 6"));
     EXPECT_EQ(results[1].failure, "");
     EXPECT_EQ(results[1].windows, 2);
@@ -215,6 +215,42 @@ TEST(PerplexityTest, LogitsThatAreNotFiniteEndThatModelAloneAndABasesEndTheRun) 
       EXPECT_THAT(error.what(), HasSubstr("the base model"));
     }
   }
+}
+
+TEST(PerplexityTest, TheEnginesPartIsEverydayArithmeticAgainstFine) {
+  SuccessorModel model(8, 2.0F), everyday(8, 1.9F), base(8, 2.5F), everyday_base(8, -1.0F);
+  const std::vector<Token> window = Counting(16, 8);
+  const ScoredModel models[] = {{&model, &everyday}};
+  const PerplexityResult both =
+      ScoreWindows(models, {&base, &everyday_base}, Windows({window, window}), {.context = 16}, TestPool()).front();
+  const auto expect_same = [](const Divergences& a, const Divergences& b) {
+    EXPECT_EQ(a.window_kld, b.window_kld);
+    EXPECT_EQ(a.window_top1, b.window_top1);
+    EXPECT_EQ(a.kld_median, b.kld_median);
+    EXPECT_EQ(a.kld_p99, b.kld_p99);
+    EXPECT_EQ(a.kld_max, b.kld_max);
+  };
+  // What it has in common with a model against a base.
+  SuccessorModel fine(8, 2.0F), coarse(8, 1.9F), fine_base(8, 2.5F), coarse_base(8, -1.0F);
+  expect_same(both.engine.value(), *Score(coarse, &fine, {window, window}, {.context = 16}).base);
+  expect_same(both.base->engine.value(), *Score(coarse_base, &fine_base, {window, window}, {.context = 16}).base);
+  // The rest does not know of it.
+  const PerplexityResult alone = Score(fine, &fine_base, {window, window}, {.context = 16});
+  EXPECT_EQ(both.window_nll, alone.window_nll);
+  EXPECT_EQ(both.base->window_nll, alone.base->window_nll);
+  expect_same(*both.base, *alone.base);
+  EXPECT_FALSE(alone.engine.has_value());
+  EXPECT_FALSE(alone.base->engine.has_value());
+}
+
+TEST(PerplexityTest, EverydayLogitsThatAreNotFiniteEndTheModel) {
+  SuccessorModel model(8, 2.0F), everyday(8, 2.0F);
+  everyday.broken_position = 6;
+  everyday.broken_value = std::numeric_limits<float>::quiet_NaN();
+  const ScoredModel models[] = {{&model, &everyday}};
+  const PerplexityResult result =
+      ScoreWindows(models, {}, Windows({Counting(8, 8)}), {.context = 8}, TestPool()).front();
+  EXPECT_THAT(result.failure, HasSubstr("in window 0 at position 6 in everyday arithmetic"));
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "measure/records.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <utility>
 
@@ -20,18 +22,25 @@ void AddIf(std::vector<Metric>& metrics, std::string name, const std::optional<d
   if (value.has_value()) metrics.push_back({std::move(name), *value});
 }
 
-void AddBase(const BaseComparison& base, const std::vector<float>& window_nll, RunRecord& record) {
+// `prefix` is before the names of all figures and series.
+void AddDivergences(const Divergences& of, std::string_view prefix, RunRecord& record) {
+  const auto name = [&](std::string_view figure) { return fmt::format("{}{}", prefix, figure); };
   std::vector<Metric>& metrics = record.metrics;
-  metrics.push_back(OverWindows(base.window_nll, Scale::kRatio).metric("base_ppl"));
-  metrics.push_back(PerplexityDifference(window_nll, base.window_nll).metric("delta_pct"));
-  metrics.push_back(OverWindows(base.window_kld, Scale::kPlain).metric("kld_mean"));
-  metrics.push_back({"kld_median", base.kld_median});
-  metrics.push_back({"kld_p99", base.kld_p99});
-  metrics.push_back({"kld_max", base.kld_max});
-  metrics.push_back(OverWindows(base.window_top1, Scale::kPlain).metric("top1_agree"));
+  metrics.push_back(OverWindows(of.window_kld, Scale::kPlain).metric(name("kld_mean")));
+  metrics.push_back({name("kld_median"), of.kld_median});
+  metrics.push_back({name("kld_p99"), of.kld_p99});
+  metrics.push_back({name("kld_max"), of.kld_max});
+  metrics.push_back(OverWindows(of.window_top1, Scale::kPlain).metric(name("top1_agree")));
+  record.series.push_back({fmt::format("window_{}kld", prefix), of.window_kld});
+  record.series.push_back({fmt::format("window_{}top1", prefix), of.window_top1});
+}
+
+void AddBase(const BaseComparison& base, const std::vector<float>& window_nll, RunRecord& record) {
+  record.metrics.push_back(OverWindows(base.window_nll, Scale::kRatio).metric("base_ppl"));
+  record.metrics.push_back(PerplexityDifference(window_nll, base.window_nll).metric("delta_pct"));
   record.series.push_back({"window_base_nll", base.window_nll});
-  record.series.push_back({"window_kld", base.window_kld});
-  record.series.push_back({"window_top1", base.window_top1});
+  AddDivergences(base, "", record);
+  if (base.engine.has_value()) AddDivergences(*base.engine, "base_engine_", record);
 }
 
 }  // namespace
@@ -48,6 +57,7 @@ RunRecord NewRecord(std::string kind, std::string test, ModelIdentity model) {
 
 RunRecord RecordOf(const PerplexityResult& result, RunRecord about) {
   RunRecord record = std::move(about);
+  record.settings.emplace_back(kArithmeticSetting, ArithmeticName(result.activations));
   if (!result.failure.empty()) {
     record.guards.push_back(CheckFinite(result.failure));
     return record;
@@ -61,11 +71,13 @@ RunRecord RecordOf(const PerplexityResult& result, RunRecord about) {
                     {"seconds", result.seconds}};
   record.series.push_back({"window_nll", result.window_nll});
   if (result.base.has_value()) AddBase(*result.base, result.window_nll, record);
+  if (result.engine.has_value()) AddDivergences(*result.engine, "engine_", record);
   return record;
 }
 
 RunRecord RecordOf(const ThroughputResult& result, RunRecord about) {
   RunRecord record = std::move(about);
+  record.settings.emplace_back(kArithmeticSetting, kEverydayArithmetic);
   std::vector<double> rates;
   for (const Sample& sample : result.samples) rates.push_back(sample.tok_per_s());
   record.metrics = {Estimate(rates, "round", Order::kExchangeable, Scale::kPlain).metric("tok_per_s"),

@@ -15,7 +15,9 @@ namespace assay {
 // A record of that kind that began now, on this machine.
 RunRecord NewRecord(std::string kind, std::string test, ModelIdentity model);
 
-// Series: window_nll; with a base also window_base_nll, window_kld and window_top1. A failure is the guard "finite".
+// Setting: arithmetic. Series: window_nll; with a base also window_base_nll, window_kld and window_top1; where the
+// engine's part was measured, window_engine_kld and window_engine_top1, and of the base window_base_engine_*. A failure
+// is the guard "finite".
 RunRecord RecordOf(const PerplexityResult& result, RunRecord about);
 RunRecord RecordOf(const ThroughputResult& result, RunRecord about);
 RunRecord RecordOf(const ProbeResult& probe, RunRecord about);

@@ -23,6 +23,8 @@ PerplexityResult EightWindows() {
     result.base->window_kld.push_back(0.001F * static_cast<float>(1 + i % 2));
     result.base->window_top1.push_back(0.95F);
   }
+  result.engine = *result.base;
+  result.base->engine = *result.base;
   return result;
 }
 
@@ -36,6 +38,16 @@ TEST(RecordOfTest, QualityIsOfWindowsAndSaysSo) {
   EXPECT_THAT(delta->certainty->method, HasSubstr("Student"));
   EXPECT_NEAR(FindMetric(record, "ppl")->value, EightWindows().ppl(), 1e-5);
   EXPECT_TRUE(record.valid());
+}
+
+TEST(RecordOfTest, QualitySaysInWhichArithmeticAndWhatTheOtherAdds) {
+  PerplexityResult result = EightWindows();
+  EXPECT_EQ(ArithmeticOf(RecordOf(result, {})), "fine");
+  EXPECT_NEAR(FindMetric(RecordOf(result, {}), "engine_kld_mean")->value, 0.0015, 1e-6);
+  EXPECT_EQ(FindMetric(RecordOf(result, {}), "base_engine_kld_mean")->certainty->units, 8);
+  result.activations = Arithmetic::kEveryday;
+  EXPECT_EQ(ArithmeticOf(RecordOf(result, {})), "everyday");
+  EXPECT_EQ(ArithmeticOf({}), "everyday") << "records from before there were two";
 }
 
 TEST(RecordOfTest, LogitsThatAreNotFiniteMakeItInvalidWithoutFigures) {

@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/error.h"
 #include "model/arch/table.h"
@@ -16,6 +17,24 @@ std::optional<Token> FindToken(const GgufFile& file, std::string_view key) {
   return static_cast<Token>(std::min<uint64_t>(*id, INT32_MAX));
 }
 
+// Files that hold something else than a model, in the same format.
+void RequireModel(const GgufFile& file) {
+  struct Other {
+    std::string_view key, value, what;
+  };
+  constexpr std::array kOthers = {
+      Other{"general.type", "adapter", "a LoRA adapter; merge it into its model (llama.cpp's llama-export-lora) first"},
+      Other{"general.type", "imatrix", "an importance matrix; give it to assay quantize with --imatrix"},
+      Other{"general.type", "mmproj", "the projector of a vision model; name the file of its language model"},
+      Other{"general.architecture", "clip", "the projector of a vision model; name the file of its language model"},
+      Other{"general.architecture", "controlvector", "a control vector; name the file of a model"},
+  };
+  for (const Other& other : kOthers) {
+    if (file.FindString(other.key).value_or("") != other.value) continue;
+    Fail(ErrorKind::kUnsupported, "{}: not a model but {}", file.path().string(), other.what);
+  }
+}
+
 }  // namespace
 
 std::vector<std::string_view> KnownArchitectures() {
@@ -25,11 +44,12 @@ std::vector<std::string_view> KnownArchitectures() {
 }
 
 ModelSpec BuildSpec(const GgufFile& file) {
+  RequireModel(file);
   const std::string& name = file.GetString("general.architecture");
   for (const ArchitectureRow& row : Architectures()) {
     if (row.name == name) return row.build(file);
   }
-  Fail(ErrorKind::kUnsupported, "{}: architecture '{}' is not known; known: {}", file.path().string(), name,
+  Fail(ErrorKind::kUnsupported, "{}: architecture '{}' is not known; known are {}", file.path().string(), name,
        fmt::join(KnownArchitectures(), ", "));
 }
 
@@ -67,6 +87,10 @@ std::unique_ptr<Tokenizer> BuildTokenizer(const GgufFile& file) {
   vocab.bos = FindToken(file, "tokenizer.ggml.bos_token_id");
   vocab.eos = FindToken(file, "tokenizer.ggml.eos_token_id");
   vocab.eot = FindToken(file, "tokenizer.ggml.eot_token_id");
+  vocab.eom = FindToken(file, "tokenizer.ggml.eom_token_id");
+  vocab.fim_pad = FindToken(file, "tokenizer.ggml.fim_pad_token_id");
+  vocab.fim_repository = FindToken(file, "tokenizer.ggml.fim_rep_token_id");
+  vocab.fim_separator = FindToken(file, "tokenizer.ggml.fim_sep_token_id");
   vocab.unknown = FindToken(file, "tokenizer.ggml.unknown_token_id");
   vocab.padding = FindToken(file, "tokenizer.ggml.padding_token_id");
   vocab.add_bos = file.FindBool("tokenizer.ggml.add_bos_token").value_or(AddsBosByDefault(vocab.model, vocab.pre));

@@ -148,6 +148,11 @@ struct RunRecord {
   }
 };
 
+// The arithmetic in which a run computed: "fine" or "everyday", in which whatever does not say it was measured. Figures
+// of different arithmetic are not compared.
+inline constexpr std::string_view kArithmeticSetting = "arithmetic";
+inline constexpr std::string_view kEverydayArithmetic = "everyday";
+
 // The metric of that name, or null.
 inline const Metric* FindMetric(const RunRecord& record, std::string_view name) {
   for (const Metric& metric : record.metrics) {
@@ -178,6 +183,12 @@ inline std::string SettingOf(const RunRecord& record, std::string_view name) {
     if (key == name) return value;
   }
   return "";
+}
+
+// As kArithmeticSetting says.
+inline std::string ArithmeticOf(const RunRecord& record) {
+  std::string arithmetic = SettingOf(record, kArithmeticSetting);
+  return arithmetic.empty() ? std::string(kEverydayArithmetic) : arithmetic;
 }
 
 }  // namespace assay

@@ -26,6 +26,7 @@ std::vector<TextTable::Column> Columns(const LadderResult& result) {
           {"perplexity", true},
           {fmt::format("vs {}", OneLine(result.runs.base.name)), true},
           {"KLD", true},
+          {"this engine's rounding", true},
           {"same top", true},
           {"Pareto"},
           {"pick"}};
@@ -67,6 +68,12 @@ double FigureOr(const RunRecord& run, std::string_view name, double otherwise) {
   return metric != nullptr ? metric->value : otherwise;
 }
 
+// Of everyday arithmetic, where it was measured.
+std::string RoundingText(const RunRecord& run) {
+  const Metric* metric = FindMetric(run, "engine_kld_mean");
+  return metric != nullptr ? fmt::format("{:.5f}", metric->value) : "";
+}
+
 Row ModelCells(const std::string& name, const ModelIdentity& model) {
   return {name, HumanBytes(model.file_bytes), fmt::format("{:.2f}", BitsPerWeight(model))};
 }
@@ -81,13 +88,13 @@ std::string LossText(const Compared& quality) {
 Row RungRow(const RungRuns& rung, const RungVerdict& verdict) {
   Row row = ModelCells(rung.name, rung.quality.model);
   if (!rung.valid()) {
-    row.insert(row.end(), {"-", "-", "-", "invalid", "-", "-", "-", "", ""});
+    row.insert(row.end(), {"-", "-", "-", "invalid", "-", "-", "-", "-", "", ""});
     return row;
   }
   const RunRecord& quality = rung.quality;
   row.insert(row.end(), {RateText(rung.tg), verdict.base ? "" : RatioText(verdict.tg), RateText(rung.pp),
                          WithError(quality, "ppl", 3), verdict.base ? "" : LossText(verdict.quality),
-                         fmt::format("{:.5f}", FigureOr(quality, "kld_mean", 0.0)),
+                         fmt::format("{:.5f}", FigureOr(quality, "kld_mean", 0.0)), RoundingText(quality),
                          fmt::format("{:.1f} %", 100.0 * FigureOr(quality, "top1_agree", 1.0)),
                          verdict.pareto ? "yes" : "", verdict.pick ? "take" : ""});
   return row;
@@ -107,7 +114,7 @@ std::vector<Row> Rows(const LadderResult& result) {
   if (!BaseIsARung(result)) {
     Row base = ModelCells(fmt::format("{} (base)", OneLine(runs.base.name)), runs.base.quality.model);
     base.insert(base.end(), {RateText(runs.base.tg), "", RateText(runs.base.pp), WithError(runs.base.quality, "ppl", 3),
-                             "", "", "", "", ""});
+                             "", "", RoundingText(runs.base.quality), "", "", ""});
     rows.push_back(std::move(base));
   }
   for (size_t i = 0; i < runs.rungs.size(); ++i) {
@@ -116,7 +123,7 @@ std::vector<Row> Rows(const LadderResult& result) {
   if (runs.placebo.has_value()) {
     const Estimate again = SpeedRatio(runs.placebo->tg.samples, runs.base.tg.samples);
     rows.push_back({fmt::format("{} again", OneLine(runs.base.name)), "", "", RateText(runs.placebo->tg),
-                    fmt::format("{:.2f} ×", again.value()), RateText(runs.placebo->pp), "", "", "", "", "", ""});
+                    fmt::format("{:.2f} ×", again.value()), RateText(runs.placebo->pp), "", "", "", "", "", "", ""});
   }
   return rows;
 }
@@ -133,6 +140,13 @@ std::string MethodText(const LadderResult& result) {
       FigureOr(base, "windows", 0.0), settings.context, OneLine(result.subject.text),
       FigureOr(base, "tokens_scored", 0.0), OneLine(result.subject.source.file), result.subject.backend,
       settings.repetitions, name);
+  if (const Metric* floor = FindMetric(base, "engine_kld_mean"); floor != nullptr) {
+    text += fmt::format(
+        "KLD, perplexity and same top are the file's, in fine arithmetic; this engine's rounding: the KLD that "
+        "everyday "
+        "decoding adds to it, the floor being {}'s, {:.7f}. ",
+        name, floor->value);
+  }
   text += result.judgement.floors.empty()
               ? "There is no placebo: the noise of this machine is not known."
               : fmt::format("Noise floor, from {} measured again: {}.", name, FloorText(result.judgement.floors));
@@ -202,6 +216,7 @@ void AddQualityJson(const RungRuns& rung, const RungVerdict& verdict, Json& json
                {"kld_se", error("kld_mean")},
                {"kld_p99", figure("kld_p99", 0.0)},
                {"top1_agree", figure("top1_agree", 1.0)},
+               {"engine", EngineJson(quality)},
                {"intervals", IntervalsJson(quality)}});
 }
 
@@ -219,8 +234,9 @@ Json RungJson(const LadderResult& result, size_t i, const std::filesystem::path&
   Json json = {{"quant", rung.name},     {"mix", model.mix},          {"file", file.string()},
                {"digest", model.digest}, {"bytes", model.file_bytes}, {"bits_per_weight", BitsPerWeight(model)}};
   if (!rung.valid()) {
-    for (const char* field : {"tg", "tg_vs_base", "pp", "pp_vs_base", "ppl", "ppl_se", "delta_pct", "delta_pct_se",
-                              "delta_pct_ci", "kld_mean", "kld_se", "kld_p99", "top1_agree", "intervals", "loss"}) {
+    for (const char* field :
+         {"tg", "tg_vs_base", "pp", "pp_vs_base", "ppl", "ppl_se", "delta_pct", "delta_pct_se", "delta_pct_ci",
+          "kld_mean", "kld_se", "kld_p99", "top1_agree", "engine", "intervals", "loss"}) {
       json[field] = nullptr;
     }
   } else {
@@ -252,6 +268,7 @@ Json LadderBaseJson(const LadderResult& result) {
           {"pp", RateJson(base.pp)},
           {"ppl", FigureJson(base.quality, "ppl")},
           {"ppl_se", ErrorJson(base.quality, "ppl")},
+          {"engine", EngineJson(base.quality)},
           {"intervals", IntervalsJson(base.quality)},
           {"architecture", source.architecture},
           {"parameters", source.parameters}};
@@ -300,7 +317,7 @@ Json LadderJson(const LadderResult& result, const LadderPlaces& places) {
           {"context", settings.context},
           {"windows", FigureJson(base, "windows")},
           {"tokens_scored", FigureJson(base, "tokens_scored")},
-          {"arithmetic", settings.arithmetic},
+          {"activations", ArithmeticName(settings.arithmetic)},
           {"prompt", settings.prompt},
           {"generate", settings.generate},
           {"repetitions", settings.repetitions},

@@ -36,7 +36,10 @@ RungRuns Measured(const std::string& name, double loss, double rate) {
   for (int i = 0; i < 40; ++i) windows.values.push_back(static_cast<float>(3.0 + loss + 1e-4 * (i % 2)));
   if (name == "F16") windows.values.assign(40, 3.0F);
   quality.series = {windows};
-  quality.metrics = {{"ppl", 20.1, 0.25}, {"windows", 40}, {"tokens_scored", 10200}};
+  quality.metrics = {{"ppl", 20.1, 0.25},
+                     {"windows", 40},
+                     {"tokens_scored", 10200},
+                     {"engine_kld_mean", name == "F16" ? 4e-7 : 0.0019}};
   if (name != "F16") {
     for (const Metric& metric : {Metric{"delta_pct", 0.5, 0.05}, Metric{"kld_mean", 0.002, 0.0001},
                                  Metric{"kld_p99", 0.1}, Metric{"top1_agree", 0.95}}) {
@@ -75,12 +78,28 @@ LadderPlaces Places() {
 TEST(LadderOutputTest, MarkdownHasARowForEachRungThePlaceboAndTheSentence) {
   const std::string text = LadderMarkdown(MakeResult(), Places());
   EXPECT_THAT(text, HasSubstr("| Q8_0 | 1.1 kB | 8.50 | 200.0 ± 1.0 | 2.00 × | 2000.0 ± 1.0 | 20.100 ± 0.250 | "
-                              "+0.51 % ± 0.00 | 0.00200 | 95.0 % | yes | take |"));
+                              "+0.51 % ± 0.00 | 0.00200 | 0.00190 | 95.0 % | yes | take |"));
   EXPECT_THAT(text, HasSubstr("| F16 again |  |  | 100.0 ± 1.0 | 1.00 × | 1000.0 ± 1.0 |"));
   EXPECT_THAT(text, HasSubstr("| Q2_K | 1.1 kB | 8.50 | - | - | - | invalid |"));
   EXPECT_THAT(text, HasSubstr("Q2_K is invalid: logits that are not finite\n"));
   EXPECT_THAT(text, HasSubstr("**Take Q8_0: 200.0 tok/s, 2 times F16 (95% interval 1.9"));
   EXPECT_THAT(text, HasSubstr("Noise floor, from F16 measured again: "));
+}
+
+TEST(LadderOutputTest, ThisEnginesRoundingHasAColumnAndItsFloor) {
+  LadderResult result = MakeResult();
+  EXPECT_THAT(LadderMarkdown(result, Places()),
+              AllOf(HasSubstr("| KLD | this engine's rounding |"), HasSubstr("the floor being F16's, 0.0000004.")));
+  const Json json = LadderJson(result, Places());
+  EXPECT_EQ(json["activations"], "fine");
+  EXPECT_EQ(json["rungs"][1]["engine"]["kld_mean"], 0.0019);
+  EXPECT_EQ(json["base"]["engine"]["kld_mean"], 4e-7);
+  // A backend that has one arithmetic adds nothing.
+  for (RungRuns& rung : result.runs.rungs)
+    std::erase_if(rung.quality.metrics, [](const Metric& m) { return m.name == "engine_kld_mean"; });
+  result.runs.base.quality = result.runs.rungs[0].quality;
+  EXPECT_THAT(LadderMarkdown(result, Places()), Not(HasSubstr("floor being")));
+  EXPECT_TRUE(LadderJson(result, Places())["rungs"][1]["engine"].is_null());
 }
 
 TEST(LadderOutputTest, TheTextSaysWhatIsUnusualAboutTheMeasurement) {

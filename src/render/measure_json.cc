@@ -45,6 +45,15 @@ Json SettingJson(const RunRecord& run, std::string_view name) {
   return value.empty() ? Json() : Json(std::stoi(value));
 }
 
+// `prefix` is before the names of the figures.
+Json DivergencesJson(const RunRecord& run, std::string_view prefix) {
+  const auto name = [&](std::string_view figure) { return std::string(prefix) + std::string(figure); };
+  return {{"kld_mean", FigureJson(run, name("kld_mean"))},      {"kld_se", ErrorJson(run, name("kld_mean"))},
+          {"kld_median", FigureJson(run, name("kld_median"))},  {"kld_p99", FigureJson(run, name("kld_p99"))},
+          {"kld_max", FigureJson(run, name("kld_max"))},        {"top1_agree", FigureJson(run, name("top1_agree"))},
+          {"top1_agree_se", ErrorJson(run, name("top1_agree"))}};
+}
+
 Json EndJson(double end) { return std::isfinite(end) ? Json(end) : Json(); }
 
 }  // namespace
@@ -114,12 +123,19 @@ Json ProbeJson(const RunRecord& run) {
 }
 
 Json BaseJson(const RunRecord& run) {
-  return {{"ppl", FigureJson(run, "base_ppl")},           {"ppl_se", ErrorJson(run, "base_ppl")},
-          {"delta_pct", FigureJson(run, "delta_pct")},    {"delta_pct_se", ErrorJson(run, "delta_pct")},
-          {"kld_mean", FigureJson(run, "kld_mean")},      {"kld_se", ErrorJson(run, "kld_mean")},
-          {"kld_median", FigureJson(run, "kld_median")},  {"kld_p99", FigureJson(run, "kld_p99")},
-          {"kld_max", FigureJson(run, "kld_max")},        {"top1_agree", FigureJson(run, "top1_agree")},
-          {"top1_agree_se", ErrorJson(run, "top1_agree")}};
+  Json json = {{"ppl", FigureJson(run, "base_ppl")},
+               {"ppl_se", ErrorJson(run, "base_ppl")},
+               {"delta_pct", FigureJson(run, "delta_pct")},
+               {"delta_pct_se", ErrorJson(run, "delta_pct")}};
+  json.update(DivergencesJson(run, ""));
+  return json;
+}
+
+Json EngineJson(const RunRecord& run) {
+  if (FindMetric(run, "engine_kld_mean") == nullptr) return {};
+  Json json = DivergencesJson(run, "engine_");
+  if (FindMetric(run, "base_engine_kld_mean") != nullptr) json["base"] = DivergencesJson(run, "base_engine_");
+  return json;
 }
 
 Json IntervalsJson(const RunRecord& run) {

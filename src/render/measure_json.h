@@ -21,6 +21,8 @@ Json ThroughputJson(const RunRecord& run, std::string_view model);
 Json ProbeJson(const RunRecord& run);
 // Of a "perplexity" run with a base: base{}.
 Json BaseJson(const RunRecord& run);
+// engine{}: what everyday arithmetic adds to the model, and as base{} to the base; null where it was not measured.
+Json EngineJson(const RunRecord& run);
 
 // The 95% intervals of a run's figures: of each its ends, what was counted as a unit, how many, and the method.
 Json IntervalsJson(const RunRecord& run);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstdint>
 #include <thread>
 #include <vector>
 
@@ -60,6 +61,19 @@ TEST(SchemaTest, ANewerDatabaseIsRefusedAndSaysSo) {
   EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
   EXPECT_THAT(error.what(), HasSubstr(fmt::format("version {}", newer)));
   EXPECT_THAT(error.what(), HasSubstr("newer Assay"));
+}
+
+// One flipped bit makes the version negative: it may not index the migrations.
+TEST(SchemaTest, ANegativeVersionIsDamage) {
+  const TestDirectory directory;
+  const auto path = directory / "a.db";
+  { const Store store(path); }
+  for (const int64_t version : {int64_t{-1}, int64_t{-2}, int64_t{-100}, int64_t{INT32_MIN}}) {
+    Database(path).SetPragma("user_version", version);
+    const Error error = ErrorOf([&] { const Store store(path); });
+    EXPECT_EQ(error.kind(), ErrorKind::kBadFile);
+    EXPECT_THAT(error.what(), HasSubstr(fmt::format("schema version is {}", version)));
+  }
 }
 
 TEST(SchemaTest, ADatabaseOfAnotherProgramIsRefusedAndLeftAlone) {

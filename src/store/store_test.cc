@@ -231,8 +231,10 @@ TEST(StoreTest, ARunWithoutAllOfItsEvidenceIsRefused) {
     Store(path).AllRuns();
   };
   EXPECT_NO_THROW(read_after("SELECT 1"));
+  EXPECT_NO_THROW(read_after("DELETE FROM sample; UPDATE run SET status = 'running'"));
   for (const char* damage :
-       {"DELETE FROM sample", "DELETE FROM sample WHERE round = 1", "UPDATE sample SET seconds = -1",
+       {"DELETE FROM sample", "DELETE FROM sample WHERE round = 1",
+        "DELETE FROM sample; UPDATE run SET status = 'invalid'", "UPDATE sample SET seconds = -1",
         "UPDATE sample SET tokens = 0", "UPDATE sample SET seconds = NULL", "DELETE FROM series",
         "UPDATE series SET data = x'00000000'", "UPDATE metric SET value = NULL WHERE name = 'ppl'",
         "UPDATE metric SET value = -9e18 WHERE name = 'windows'", "DELETE FROM model", "DELETE FROM environment",

@@ -63,7 +63,7 @@ class EngineLab::FolderLock {
       Fail(ErrorKind::kIo, "{}: another ladder works in this folder; wait for it or name another with -o",
            folder.string());
     }
-    Fail(ErrorKind::kIo, "{}: cannot lock the folder: {}", folder.string(), std::strerror(error));
+    Fail(ErrorKind::kIo, "{}: cannot lock the folder: {}; name another with -o", folder.string(), std::strerror(error));
   }
   ~FolderLock() { close(fd_); }
   FolderLock(const FolderLock&) = delete;
@@ -161,8 +161,12 @@ size_t EngineLab::FitTogether(std::span<const Rung> rungs) {
 }
 
 LadderQualities EngineLab::MeasureQuality(std::span<const Rung> rungs, const LadderProgress& progress) {
-  const PerplexityOptions options{
-      .context = settings_.context, .windows = settings_.windows, .source = text_name_, .progress = progress};
+  const PerplexityOptions options{.context = settings_.context,
+                                  .windows = settings_.windows,
+                                  .activations = settings_.arithmetic,
+                                  .engine_rounding = EngineRounding::kOfModelsAndBase,
+                                  .source = text_name_,
+                                  .progress = progress};
   LoadedModel base(source_->file.path(), backend_);
   std::vector<std::unique_ptr<LoadedModel>> loaded;
   std::vector<Engine*> engines;
@@ -176,11 +180,13 @@ LadderQualities EngineLab::MeasureQuality(std::span<const Rung> rungs, const Lad
   if (whole == qualities.rungs.end()) {
     qualities.base = MeasurePerplexity(base.engine, nullptr, text_.text(), options);
   } else {
-    qualities.base = {.windows = whole->windows,
+    qualities.base = {.activations = whole->activations,
+                      .windows = whole->windows,
                       .tokens_scored = whole->tokens_scored,
                       .window_nll = whole->base->window_nll,
                       .seconds = whole->seconds,
                       .base = std::nullopt,
+                      .engine = whole->base->engine,
                       .failure = {}};
   }
   return qualities;

@@ -20,7 +20,6 @@ constexpr const char* kLadder = "ladder";
 constexpr const char* kPerplexity = "perplexity";
 constexpr const char* kThroughput = "throughput";
 constexpr const char* kWindows = "window_nll";
-constexpr const char* kArithmetic = "arithmetic";
 
 using Json = nlohmann::ordered_json;
 
@@ -54,7 +53,7 @@ Json SettingsJson(const LadderSubject& subject, const LadderSettings& settings) 
           {"repetitions", settings.repetitions},
           {"seed", settings.seed},
           {"placebo", settings.placebo},
-          {kArithmetic, settings.arithmetic}};
+          {kArithmeticSetting, ArithmeticName(settings.arithmetic)}};
 }
 
 // All that the figures depend on.
@@ -65,11 +64,6 @@ std::string KeyOf(const LadderSubject& subject, const LadderSettings& settings) 
   key["environment"] = {e.cpu,      e.cores,         e.isa,        e.memory_bytes,         e.kernel,
                         e.compiler, e.assay_version, e.build_type, e.governor.value_or("")};
   return Dump(key);
-}
-
-std::string ArithmeticOf(const RunRecord& record) {
-  const std::string arithmetic = SettingOf(record, kArithmetic);
-  return arithmetic.empty() ? kEverydayArithmetic : arithmetic;
 }
 
 bool HasRound(const StoredRun& run, int round) {
@@ -219,7 +213,6 @@ class LadderRun {
     record.settings.emplace_back("context", std::to_string(settings_.context));
     record.settings.emplace_back("windows", std::to_string(settings_.windows));
     record.settings.emplace_back("text_hash", subject_.text_hash);
-    record.settings.emplace_back(kArithmetic, settings_.arithmetic);
   }
 
   std::array<ThroughputTest, 2> Tests() const { return {GenerationTest(settings_), PromptTest(settings_)}; }
@@ -380,6 +373,7 @@ void LadderRun::KeepJudgement(const LadderJudgement& judgement, const PickRules&
   RunRecord record = NewRecord(kLadder, test, subject_.source);
   record.settings.emplace_back("text", subject_.text);
   AddQualitySettings(record);
+  record.settings.emplace_back(kArithmeticSetting, ArithmeticName(settings_.arithmetic));
   record.settings.emplace_back("repetitions", std::to_string(settings_.repetitions));
   record.settings.emplace_back("placebo", settings_.placebo ? "measured" : "none");
   record.settings.emplace_back("max_loss_pct", fmt::format("{:g}", rules.max_loss_pct));

@@ -18,9 +18,6 @@ namespace assay {
 
 // The quantisation ladder of one model: every rung's size, speed and quality, and which rung to take (docs/ladder.md).
 
-// What a record that names no arithmetic was made with.
-inline constexpr const char* kEverydayArithmetic = "everyday";
-
 struct LadderSettings {
   std::vector<Rung> rungs;
   int context = 512;  // perplexity: tokens of a window
@@ -29,9 +26,8 @@ struct LadderSettings {
   int generate = 64;  // tokens of the TG test
   int repetitions = 10;
   uint64_t seed = 1;
-  bool placebo = true;  // the source's speed is measured a second time under another name
-  // Of the quality: how exactly the backend multiplies. Figures of different arithmetic are never compared.
-  std::string arithmetic = kEverydayArithmetic;
+  bool placebo = true;                        // the source's speed is measured a second time under another name
+  Arithmetic arithmetic = Arithmetic::kFine;  // of the quality; speeds are everyday's
 };
 
 // What is measured, and where.
@@ -47,7 +43,7 @@ struct LadderSubject {
 using LadderProgress = std::function<void(double share)>;
 
 struct LadderQualities {
-  PerplexityResult base;
+  PerplexityResult base;                // of the arithmetic that the settings ask for, as are all
   std::vector<PerplexityResult> rungs;  // each against the base; a failure where logits were not finite
 };
 

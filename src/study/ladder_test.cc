@@ -96,6 +96,7 @@ class FakeLab : public LadderLab {
   std::map<Rung, std::optional<std::string>> known_before;
   std::vector<std::vector<Rung>> passes;  // through the text
   std::optional<Rung> broken;
+  Arithmetic arithmetic = Arithmetic::kFine;  // of the quality
   size_t fit = 100;
   int source_turns = 0;
 
@@ -104,9 +105,10 @@ class FakeLab : public LadderLab {
     return rung == Rung::kF16 ? 0.0 : rung == Rung::kQ8_0 ? 0.05 : rung == Rung::kQ4_K_M ? 0.6 : 30.0;
   }
 
-  static PerplexityResult Quality(Rung rung) {
+  PerplexityResult Quality(Rung rung) const {
     Rng own(static_cast<uint64_t>(rung));
     PerplexityResult result;
+    result.activations = arithmetic;
     result.windows = static_cast<int>(kPositions);
     result.tokens_scored = static_cast<int64_t>(kPositions);
     for (const float base : Base()) {
@@ -242,7 +244,7 @@ TEST(LadderTest, WhatIsJudgedIsKeptWithItsEvidence) {
       // Its own guard first: finite.
       EXPECT_EQ(std::vector(run.record.guards.begin() + 1, run.record.guards.end()), result.judgement.guards);
     } else {
-      EXPECT_EQ(SettingOf(run.record, "arithmetic"), "everyday") << run.record.kind;
+      EXPECT_EQ(SettingOf(run.record, "arithmetic"), "fine") << run.record.kind;
     }
   }
   LadderSettings settings = Settings();
@@ -335,11 +337,12 @@ TEST(LadderTest, FiguresOfAnotherArithmeticAreMeasuredAnew) {
   FakeLab lab;
   Climb(directory / "a.db", lab);
   LadderSettings settings = Settings();
-  settings.arithmetic = "fine";
-  FakeLab fine;
-  const LadderResult result = Climb(directory / "a.db", fine, Ignore, settings);
-  EXPECT_THAT(fine.passes, SizeIs(1));
-  for (const RungRuns& rung : result.runs.rungs) EXPECT_EQ(SettingOf(rung.quality, "arithmetic"), "fine");
+  settings.arithmetic = Arithmetic::kEveryday;
+  FakeLab everyday;
+  everyday.arithmetic = Arithmetic::kEveryday;
+  const LadderResult result = Climb(directory / "a.db", everyday, Ignore, settings);
+  EXPECT_THAT(everyday.passes, SizeIs(1));
+  for (const RungRuns& rung : result.runs.rungs) EXPECT_EQ(SettingOf(rung.quality, "arithmetic"), "everyday");
 }
 
 struct Stop {};

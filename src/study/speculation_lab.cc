@@ -25,9 +25,11 @@ std::string LogitHash(Session& session, std::span<const Token> tokens) {
   return fmt::format("{:016x}", hash.value());
 }
 
-// Steps in a row, so that each finds the caches as the one before left them. The first one finds them as another
-// session did, and does not count.
+// Steps in a row, so that each finds the caches as the one before left them. The first ones find them as another
+// session did, and do not count: one of a large model, more of one that the caches hold.
 constexpr int kPlainSteps = 8;
+constexpr int kMostWarmSteps = 16;
+constexpr double kWarmSeconds = 0.1;
 
 RoundRecord RecordOf(const SpeculationRound& round) {
   return {.drafted = round.drafted,
@@ -56,11 +58,10 @@ double RoundSecondsOf(Session& session, std::span<const Token> text, const Draft
 }
 
 double PlainSecondsOf(Session& session, std::span<const Token> text) {
+  double warm = 0.0;
+  for (int step = 0; step < kMostWarmSteps && warm < kWarmSeconds; ++step) warm += RoundSecondsOf(session, text, {});
   double seconds = 0.0;
-  for (int step = 0; step <= kPlainSteps; ++step) {
-    const double taken = RoundSecondsOf(session, text, {});
-    if (step > 0) seconds += taken;
-  }
+  for (int step = 0; step < kPlainSteps; ++step) seconds += RoundSecondsOf(session, text, {});
   return seconds / kPlainSteps;
 }
 
@@ -149,10 +150,15 @@ void EngineSpeculationLab::WarmUp(const Prompt& prompt) {
   const std::vector<Token> tokens = Encode(prompt);
   subject_.logit_hashes.push_back(LogitHash(*plain_, tokens));
   if (draft_alone_ != nullptr) subject_.logit_hashes.push_back(LogitHash(*draft_alone_, tokens));
-  PrepareCosts(prompt, {});
-  RoundSeconds(options_.max_draft);
-  PlainSeconds();
-  DraftSeconds();
+  try {
+    PrepareCosts(prompt, {});
+    RoundSeconds(options_.max_draft);
+    PlainSeconds();
+    DraftSeconds();
+  } catch (const Error& error) {
+    // Logits that are not finite are found again, and told, by the cells that decode with them: the others go on.
+    if (error.kind() != ErrorKind::kInvalid) throw;
+  }
 }
 
 std::string EngineSpeculationLab::TokenText(Token token) const {

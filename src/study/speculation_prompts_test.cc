@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "gguf/testing/gguf_bytes.h"
+#include "text/testing/vocab.h"
 
 namespace assay {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 PromptSet Parse(std::string_view content) { return ParsePromptSet(content, "some/folder/mine.jsonl"); }
 
@@ -52,6 +54,25 @@ TEST(PromptSetTest, ConversationsKeepTheOrderOfTheirKeys) {
             R"({"messages":[{"role":"user","content":"a"}],"tools":[{"z":1,"a":2}],"thinking":true})");
   ExpectBadLine(R"({"messages": []})", "line 1: no conversation");
   ExpectBadLine(R"({"messages": [{"role": "user"}], "prompt": "a"})", "line 1: both");
+}
+
+TEST(PromptSetTest, ChatsAreTextsOfTheTargetsTemplate) {
+  testing::GgufBytes bytes(0, 1);
+  bytes.Key("tokenizer.chat_template", GgufType::kString)
+      .Text("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}");
+  const Model target{
+      GgufFile::Parse(bytes.span(), "target.gguf"), {}, Tokenizer::Make(TinyBpeVocab("qwen35"), "target.gguf")};
+  std::vector<PromptSet> sets = {Parse(R"({"messages": [{"role": "user", "content": "a"}]})"
+                                       "\n"
+                                       R"({"prompt": "b"})")};
+  RenderChats(sets, target, {});
+  EXPECT_EQ(sets[0].prompts[0].text, "<user>a");
+  EXPECT_TRUE(sets[0].prompts[0].rendered);
+  EXPECT_EQ(sets[0].prompts[1].text, "b");
+  EXPECT_FALSE(sets[0].prompts[1].rendered);
+  RenderChats(sets, target, {.all = true, .system = "s", .template_file = {}});
+  EXPECT_EQ(sets[0].prompts[0].text, "<user>a");
+  EXPECT_EQ(sets[0].prompts[1].text, "<system>s<user>b");
 }
 
 TEST(PromptSetTest, AFileWithoutPromptsIsAnError) {

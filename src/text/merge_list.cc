@@ -9,8 +9,8 @@ std::pair<std::string_view, std::string_view> SplitMerge(const VocabData& vocab,
   const size_t space = merge.find(' ');
   if (space == 0 || space == std::string_view::npos || space + 1 == merge.size() ||
       merge.find(' ', space + 1) != std::string_view::npos) {
-    Fail(ErrorKind::kBadFile, "{}: merge {} of {} (\"{}\") is not two tokens with a space between them", source, rank,
-         vocab.merges.size(), merge);
+    Fail(ErrorKind::kBadFile, "{}: merge {} of {} (\"{}\") is not two tokens with a space between them; {}", source,
+         rank, vocab.merges.size(), merge, kGetAgain);
   }
   return {merge.substr(0, space), merge.substr(space + 1)};
 }

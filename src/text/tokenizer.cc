@@ -1,12 +1,12 @@
 #include "text/tokenizer.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <utility>
 
 #include "base/error.h"
 #include "text/bpe_tokenizer.h"
+#include "text/end_tokens.h"
 #include "text/pre_tokenizer_families.h"
 #include "text/special_tokens.h"
 #include "text/spm_tokenizer.h"
@@ -15,12 +15,6 @@ namespace assay {
 namespace {
 
 constexpr std::string_view kGemma4 = "gemma4";
-
-// The tokens with which known model families end a turn or a text, for files that name only one of them as EOS.
-constexpr std::array<std::string_view, 12> kEndNames = {
-    "<|im_end|>", "<|endoftext|>", "<|eot_id|>",    "<|eom_id|>", "<|end_of_text|>", "<|end|>",
-    "<|return|>", "<end_of_turn>", "<|endofturn|>", "</s>",       "<eos>",           "<｜end▁of▁sentence｜>",
-};
 
 void CheckId(const std::optional<Token>& token, std::string_view role, size_t size, std::string_view source) {
   if (token && (*token < 0 || static_cast<size_t>(*token) >= size)) {
@@ -64,6 +58,10 @@ void CheckVocab(const VocabData& vocab, std::string_view source) {
   CheckId(vocab.bos, "BOS", vocab.tokens.size(), source);
   CheckId(vocab.eos, "EOS", vocab.tokens.size(), source);
   CheckId(vocab.eot, "end-of-turn", vocab.tokens.size(), source);
+  CheckId(vocab.eom, "end-of-message", vocab.tokens.size(), source);
+  CheckId(vocab.fim_pad, "fill-in padding", vocab.tokens.size(), source);
+  CheckId(vocab.fim_repository, "fill-in repository", vocab.tokens.size(), source);
+  CheckId(vocab.fim_separator, "fill-in separator", vocab.tokens.size(), source);
   CheckId(vocab.unknown, "unknown", vocab.tokens.size(), source);
   CheckId(vocab.padding, "padding", vocab.tokens.size(), source);
 }
@@ -97,16 +95,7 @@ std::unique_ptr<Tokenizer> Tokenizer::Make(VocabData vocab, std::string_view sou
        source, vocab.model);
 }
 
-Tokenizer::Tokenizer(VocabData vocab) : vocab_(std::move(vocab)) {
-  if (vocab_.eos) end_tokens_.push_back(*vocab_.eos);
-  if (vocab_.eot) end_tokens_.push_back(*vocab_.eot);
-  for (Token token = 0; token < size(); ++token) {
-    // Converters have written the same end-of-turn tokens as control and as user-defined ones.
-    if (type(token) != TokenType::kControl && type(token) != TokenType::kUserDefined) continue;
-    const bool ends = std::find(kEndNames.begin(), kEndNames.end(), vocab_.tokens[token]) != kEndNames.end();
-    if (ends) end_tokens_.push_back(token);
-  }
-}
+Tokenizer::Tokenizer(VocabData vocab) : vocab_(std::move(vocab)), end_tokens_(FindEndTokens(vocab_)) {}
 
 TokenType Tokenizer::type(Token token) const {
   return vocab_.token_types.empty() ? TokenType::kNormal : static_cast<TokenType>(vocab_.token_types[token]);
@@ -124,7 +113,7 @@ void Tokenizer::AddSpecial(SpecialTokens& specials, Token token, std::string_vie
 }
 
 bool Tokenizer::IsEndOfGeneration(Token token) const {
-  return std::find(end_tokens_.begin(), end_tokens_.end(), token) != end_tokens_.end();
+  return std::binary_search(end_tokens_.begin(), end_tokens_.end(), token);
 }
 
 void Tokenizer::CheckToken(Token token) const {

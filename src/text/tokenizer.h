@@ -23,7 +23,8 @@ struct VocabData {
   std::vector<float> scores;         // "llama" alone
   std::vector<int64_t> token_types;  // empty: all normal
   std::vector<std::string> merges;   // "gpt2" and "gemma4": "left right"
-  std::optional<Token> bos, eos, eot, unknown, padding;
+  std::optional<Token> bos, eos, eot, eom, unknown, padding;
+  std::optional<Token> fim_pad, fim_repository, fim_separator;  // of code models that fill in
   bool add_bos = false;
   bool add_eos = false;
   bool add_space_prefix = true;  // "llama" alone
@@ -55,7 +56,7 @@ class Tokenizer {
   const VocabData& vocab() const { return vocab_; }
   int size() const { return static_cast<int>(vocab_.tokens.size()); }
   TokenType type(Token token) const;
-  bool IsEndOfGeneration(Token token) const;  // eos, eot, and the known end-of-turn tokens
+  bool IsEndOfGeneration(Token token) const;  // as FindEndTokens() finds them
 
  protected:
   explicit Tokenizer(VocabData vocab);
@@ -69,7 +70,7 @@ class Tokenizer {
   bool IsShown(Token token, bool special) const { return special || type(token) != TokenType::kControl; }
 
   VocabData vocab_;
-  std::vector<Token> end_tokens_;
+  std::vector<Token> end_tokens_;  // sorted
 };
 
 }  // namespace assay

@@ -1,4 +1,5 @@
 #include "text/tokenizer.h"
+#include "text/end_tokens.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,6 +9,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "text/end_tokens.h"
 #include "text/testing/vocab.h"
 
 namespace assay {
@@ -93,9 +95,44 @@ TEST(Tokenizer, KnowsTheTokensThatEndAGeneration) {
   EXPECT_TRUE(tokenizer->IsEndOfGeneration(first + 2));
   EXPECT_TRUE(tokenizer->IsEndOfGeneration(5));
   EXPECT_FALSE(tokenizer->IsEndOfGeneration(6));
-  // A plain token of that name is text like any other.
-  vocab.token_types[static_cast<size_t>(first) + 2] = static_cast<int64_t>(TokenType::kNormal);
-  EXPECT_FALSE(Tokenizer::Make(vocab, "tiny")->IsEndOfGeneration(first + 2));
+}
+
+TEST(Tokenizer, EndsAtKnownNamesWhateverTheirType) {
+  VocabData vocab = TinyBpeVocab("qwen35");
+  const Token end = static_cast<Token>(vocab.tokens.size()) - 1;  // <|im_end|>
+  vocab.token_types[static_cast<size_t>(end)] = static_cast<int64_t>(TokenType::kNormal);
+  const auto tokenizer = Tokenizer::Make(vocab, "tiny");
+  EXPECT_TRUE(tokenizer->IsEndOfGeneration(end));
+  EXPECT_EQ(tokenizer->type(end), TokenType::kControl);
+  EXPECT_EQ(tokenizer->Encode("a<|im_end|>", true).back(), end);
+  EXPECT_EQ(tokenizer->TokenBytes(end, false), "");
+}
+
+TEST(Tokenizer, EndsAtTheIdsOfTheFile) {
+  VocabData vocab = TinyBpeVocab("qwen35");
+  vocab.eom = 6;
+  vocab.fim_pad = 7;
+  vocab.fim_separator = 8;
+  const auto tokenizer = Tokenizer::Make(vocab, "tiny");
+  for (const Token token : {6, 7, 8}) EXPECT_TRUE(tokenizer->IsEndOfGeneration(token));
+  EXPECT_FALSE(tokenizer->IsEndOfGeneration(9));
+  EXPECT_EQ(tokenizer->type(6), TokenType::kNormal);
+}
+
+TEST(Tokenizer, ANameThatEndsLessThanATurnInItsFamilyDoesNotEnd) {
+  const auto ends = [](std::vector<std::string> names) {
+    VocabData vocab;
+    vocab.tokens = std::move(names);
+    vocab.token_types.assign(vocab.tokens.size(), static_cast<int64_t>(TokenType::kControl));
+    return FindEndTokens(vocab);
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(ends({"<|end|>", "<|return|>", "a"}), ElementsAre(0, 1));
+  EXPECT_THAT(ends({"<|end|>", "<|return|>", "<|call|>"}), ElementsAre(1, 2));
+  EXPECT_THAT(ends({"<|end|>", "<|flush|>", "<|calls|>"}), ElementsAre(1, 2));
+  EXPECT_THAT(ends({"</s>", "<eos>"}), ElementsAre(0, 1));
+  EXPECT_THAT(ends({"</s>", "<|tool_response>"}), ElementsAre(1));
+  EXPECT_THAT(ends({"x", "<|file_sep|>", "<|repo_name|>", "<|fim_pad|>", "<|fim_prefix|>"}), ElementsAre(1, 2, 3));
 }
 
 TEST(Tokenizer, AddsBosAsTheFamilyDoesWhereTheFileDoesNotSay) {

@@ -29,7 +29,7 @@ def broken_draft(w):
 
 @entry("H2", "a database with a negative version")
 def negative_version(w):
-    w.good(*w.ladder(w.llama()))
+    w.measured(*w.ladder(w.llama()))
     flipped = w.write("flipped.db", w.path("assay.db").read_bytes())
     with open(flipped, "r+b") as file:
         file.seek(60)
@@ -44,7 +44,7 @@ def negative_version(w):
 
 @entry("H3", "an invalid run without its reason")
 def invalid_without_guard(w):
-    w.good(*w.ladder(w.llama()))
+    w.measured(*w.ladder(w.llama()))
     cases = {
         "gone.db": ["update run set status='invalid' where kind='perplexity'", "delete from guard"],
         "quiet.db": ["update run set status='invalid' where kind='perplexity'"],
@@ -60,7 +60,7 @@ def invalid_without_guard(w):
 def damage_unseen(w):
     model = w.path("m.gguf")
     shutil.copy(w.llama(), model)
-    before = w.good(*w.ladder(model, "--json")).json()
+    before = w.measured(*w.ladder(model, "--json")).json()
     rung = w.path("lad/m-Q8_0.gguf")
     damaged = Gguf(rung)
     for name, tensor in damaged.tensors.items():
@@ -68,7 +68,7 @@ def damage_unseen(w):
             for block in range(0, len(tensor.data) // 34, 2):
                 tensor.data[block * 34 + 1] ^= 0x80  # the sign of the block's scale
     damaged.save(rung)
-    again = w.good(*w.ladder(model, "--json", "--fresh")).json()
+    again = w.measured(*w.ladder(model, "--json", "--fresh")).json()
     for field in ("ppl", "kld_mean"):
         need(again["rungs"][0][field] == before["rungs"][0][field],
              f"{field} {again['rungs'][0][field]} of a damaged rung instead of {before['rungs'][0][field]}")
@@ -76,7 +76,14 @@ def damage_unseen(w):
     broken.tensors["blk.1.ffn_down.weight"].put(2000, [float("nan")] * 4000)
     broken.save(model)
     w.refused(4, *w.perplexity(model))
-    w.refused(4, *w.ladder(model))
+    # The rung is made before the base is scored, and cannot be made of it.
+    w.refused(3, *w.ladder(model, folder="other"), says="nan")
+
+
+def decoded_tripped(outcome):
+    """Of each run, whether its guard "decoded" tripped."""
+    runs = outcome.json().get("runs", [])
+    return [guard["tripped"] for run in runs for guard in run["guards"] if guard["name"] == "decoded"]
 
 
 @entry("H5", "one logit that is not finite, neither the first nor the largest")
@@ -89,5 +96,9 @@ def one_logit(w):
     for target, draft in ((model, "ngram"), (w.llama(), whole)):
         outcome = w.run(*w.speculate(target, draft, "--json"))
         need(outcome.code == 4, f"{outcome}: exit 4 expected")
-        guards = [g for run in outcome.json()["runs"] for g in run["guards"] if g["name"] == "decoded"]
-        need(guards and all(g["tripped"] for g in guards), f"{outcome}: the guard 'decoded' did not trip: {guards}")
+        need(decoded_tripped(outcome) == [True], f"{outcome}: the guard 'decoded' did not trip")
+    # A draft that cannot decode takes nothing from the others.
+    outcome = w.run("speculate", "--target", w.llama(), "--draft", "ngram", whole, "-k", "2", "--prompts", w.prompts(),
+                    "-n", "8", "-r", "1", "-t", "1", "--db", "two.db", "--json")
+    need(outcome.code == 4, f"{outcome}: exit 4 expected")
+    need(decoded_tripped(outcome) == [False, True], f"{outcome}: {decoded_tripped(outcome)}")

@@ -9,6 +9,7 @@ from hostile_entries.harness import (ENDING_SIGNALS, MODELS, NOBODY, entry, fini
                                      maps_file, need, need_root, wait_until)
 
 MB = 1 << 20
+MOST_SECONDS = 10  # of processor time, for what takes a fraction of a second now and took over 20 before
 
 
 @entry("M1", "signals leave no partial file, and one that SIGKILL left goes with the next run", slow=True)
@@ -25,7 +26,7 @@ def partial_files(w):
     need(w.files() == ["big.gguf"], f"still there after a run that ended well: {w.files()}")
     (w.path("spec")).mkdir()
     speculate = w.speculate(w.llama(), "self:Q4_0", tokens=1000, db="spec/s.db")
-    forged = lambda: any(w.path("spec").rglob("*.gguf"))  # noqa: E731
+    forged = lambda: any(w.path("spec").rglob("*gguf*"))  # noqa: E731
     code, _ = interrupted(w.start(*speculate), signal.SIGTERM, forged)
     left = [f for f in w.files() if f.startswith("spec/") and ".db" not in f]
     need(code == 128 + signal.SIGTERM and not left, f"exit {code}, left by speculate: {left}")
@@ -39,7 +40,7 @@ def two_commands(w):
     w.refused(2, "machine", "inspect")
     w.refused(2, "inspect", "--json", w.llama(), "generate", "-m", w.llama(), "-p", "x")
     shutil.copy(w.llama(), w.path("machine"))
-    w.good("bench", "-m", w.llama(), "machine", "-p", "8", "-n", "4", "-r", "1", "-t", "1", "--no-placebo")
+    w.measured("bench", "-m", w.llama(), "machine", "-p", "8", "-n", "4", "-r", "1", "-t", "1", "--no-placebo")
     w.good("inspect", "machine")
 
 
@@ -54,19 +55,25 @@ def foreign_links(w):
         link = shared / name
         link.symlink_to(victim)
         os.lchown(link, NOBODY, NOBODY)
-        # A rung's place is refused as that of a file that no ladder made, before the link is looked at.
-        w.refused(2 if name.endswith(".gguf") else 1, *w.ladder(w.llama(), folder="shared"), says=name)
+        # Refused as the places of files that no ladder made, before the links are looked at.
+        w.refused(2, *w.ladder(w.llama(), folder="shared"), says=name)
         need(victim.read_text() == "precious", f"{name}: the file that another's link names was overwritten")
         link.unlink()
         for made in shared.iterdir():
             made.unlink()
-        w.path("assay.db").unlink()
+        w.path("assay.db").unlink(missing_ok=True)
+    link = shared / "out.gguf"
+    link.symlink_to(victim)
+    os.lchown(link, NOBODY, NOBODY)
+    w.refused(1, "quantize", w.llama(), link, "Q8_0", says="symbolic link")
+    need(victim.read_text() == "precious", "quantize wrote through another's link")
+    link.unlink()
     for pid in range(1, 2000):
         link = shared / f"tiny-llama-Q8_0-{pid + os.getpid()}.gguf"
         link.symlink_to(victim)
         os.lchown(link, NOBODY, NOBODY)
     planted = len(list(shared.iterdir()))
-    w.good(*w.speculate(w.llama(), "self:Q8_0", db="shared/s.db"))
+    w.measured(*w.speculate(w.llama(), "self:Q8_0", db="shared/s.db"))
     need(victim.read_text() == "precious", "speculate self: wrote through another's link")
     need(len([p for p in shared.iterdir() if p.suffix == ".gguf"]) == planted, "files of another were removed")
 
@@ -89,7 +96,7 @@ def user_files(w):
 def parts_of_others(w):
     w.path("lad").mkdir()
     mine = [w.write(f"lad/tiny-llama-Q8_0.gguf{end}", "mine") for end in (".part-mine", ".part-1-0", ".assay-part-mine")]
-    w.good(*w.ladder(w.llama()))
+    w.measured(*w.ladder(w.llama()))
     for path in mine:
         need(path.exists() and path.read_text() == "mine", f"{path.name} is gone or changed")
 
@@ -117,15 +124,14 @@ def odd_names(w):
     text = os.fsencode(w.path("bad")) + b"\xff.txt"
     with open(text, "wb") as file:
         file.write(w.text().read_bytes())
-    w.good(*w.ladder(w.llama(), text=text))
+    w.measured(*w.ladder(w.llama(), text=text))
     model = os.fsencode(w.path("model")) + b"\xfe.gguf"
     prompts = os.fsencode(w.path("prompts")) + b"\xfd.jsonl"
     shutil.copy(w.llama(), model)
     with open(prompts, "w") as file:
         file.write('{"prompt": "The king"}\n{"prompt": "1 + 2 ="}\n')
-    outcome = w.run("speculate", "--target", model, "--draft", model, "-k", "2", "--prompts", prompts, "-n", "8",
+    outcome = w.measured("speculate", "--target", model, "--draft", model, "-k", "2", "--prompts", prompts, "-n", "8",
                     "-r", "1", "-t", "1", "--db", "s.db", "--json")
-    need(outcome.code in (0, 4), f"{outcome}: exit 0 or 4 expected")
     need(len(outcome.json()["runs"]) == 1, f"{outcome}: no run")
     w.good(*w.perplexity(model, "--json", text=text)).json()
 
@@ -145,9 +151,12 @@ def empty_values(w):
 @entry("M8", "a progress line that cannot be written")
 def silent_progress(w):
     with open("/dev/full", "wb") as full:
-        w.good(*w.ladder(w.llama()), stderr=full)
-        outcome = w.run(*w.speculate(w.llama(), "ngram"), stderr=full)
-        need(outcome.code in (0, 4) and outcome.out, f"{outcome}: exit 0 or 4, and a table, expected")
+        w.measured(*w.ladder(w.llama()), stderr=full)
+        w.measured(*w.speculate(w.llama(), "ngram"), stderr=full)
+        w.measured("bench", "-m", w.llama(), "-p", "8", "-n", "4", "-r", "1", "-t", "1", stderr=full)
+        broken = w.non_finite("n.gguf", "output_norm.weight", 0, 1, "nan")
+        outcome = w.run("bench", "-m", broken, "-p", "8", "-n", "4", "-r", "1", "-t", "1", stderr=full)
+        need(outcome.code == 4, f"{outcome}: exit 4 expected")
 
 
 @entry("M9", "a model file that gets shorter while it is in use", slow=True)
@@ -187,7 +196,9 @@ def costly_files(w):
     need(len(outcome.out) < 20 * wide.stat().st_size, f"{outcome}: {len(outcome.out)} bytes")
     need(outcome.peak < 200 * MB, f"{outcome}: {outcome.peak / MB:.0f} MB")
     many = with_keys("many.gguf", [(f"key.{i}", UINT32, i) for i in range(100000)])
-    need(len(w.good("inspect", many, "--json", timeout=15).json()["metadata"]) > 100000, "keys are missing")
+    outcome = w.good("inspect", many, "--json")
+    need(len(outcome.json()["metadata"]) > 100000, "keys are missing")
+    need(outcome.cpu < MOST_SECONDS, f"{outcome}: {outcome.cpu:.1f} s")
 
     def deep(model):
         model.metadata["general.architecture"] = (STRING, "qwen35")
@@ -208,9 +219,8 @@ def costly_files(w):
 
 
 def refused_quickly(w, model, **options):
-    outcome = w.run(*w.perplexity(model, **options), timeout=15)
-    need(outcome.code == 3, f"{outcome}: exit 3 expected")
-    w.clear(outcome)
+    outcome = w.refused(3, *w.perplexity(model, **options))
+    need(outcome.cpu < MOST_SECONDS, f"{outcome}: {outcome.cpu:.1f} s")
 
 
 def merges_of(model):
@@ -243,7 +253,7 @@ def long_texts(w):
                "lines": "\n" * (8 * MB), "marks": "?!" * (2 * MB)}
     for name, text in scripts.items():
         path = w.write("text.txt", text)
-        outcome = w.good(*w.perplexity(w.llama(), text=path), timeout=60)
+        outcome = w.good(*w.perplexity(w.llama(), text=path))
         need(outcome.peak < 128 * MB, f"{name}: {outcome.peak / MB:.0f} MB for a text of {path.stat().st_size / MB:.0f}")
 
 
@@ -255,7 +265,7 @@ def longest_texts(w):
         with open(path, "wb") as file:
             for _ in range(size // (len(line) * 100)):
                 file.write(line * 100)
-        outcome = w.good(*w.perplexity(w.llama(), text=path), timeout=120)
+        outcome = w.good(*w.perplexity(w.llama(), text=path), timeout=600)
         # The text itself is mapped: its pages count, though the system may take them back at any time.
         need(outcome.peak - size < 128 * MB, f"{outcome.peak / MB:.0f} MB for a text of {size / MB:.0f}")
 

@@ -13,10 +13,16 @@ namespace assay::jinja {
 struct Expr;
 struct Statement;
 using ExprPtr = std::unique_ptr<Expr>;
-using Body = std::vector<std::unique_ptr<Statement>>;
 
 // Variables are numbers: indices of Program::names.
 using NameId = int;
+
+struct Body {
+  std::vector<std::unique_ptr<Statement>> statements;
+  // Of a body with variables of its own: those that it sets before it reads them. Until then they are undefined, even
+  // when the template was given one of that name (scopes.h).
+  std::vector<NameId> hidden;
+};
 
 enum class ExprKind : uint8_t {
   kConstant,

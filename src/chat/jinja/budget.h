@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <utility>
 
 namespace assay::jinja {
 
@@ -51,6 +53,14 @@ class Budget {
     if (bytes > limits_.bytes) EndBytes();
     Step(1 + bytes / kBytesPerStep);
   }
+  // Before a text of `size` bytes gets so many more.
+  void Grow(size_t size, size_t more) {
+    if (size + more > limits_.bytes) EndBytes();
+    Step(1 + more / kBytesPerStep);
+  }
+  // Before all bytes of a text are looked at: once, or with more ado for each character.
+  void Scan(size_t bytes) { Step(1 + bytes / kBytesPerStep); }
+  void ScanChars(size_t bytes) { Step(1 + bytes / 4); }
   const Limits& limits() const { return limits_; }
 
  private:
@@ -64,6 +74,22 @@ class Budget {
 
   Limits limits_;
   int64_t left_;
+};
+
+// A text that grows, counted as it does.
+class TextBuilder {
+ public:
+  explicit TextBuilder(Budget& budget) : budget_(budget) {}
+  void Add(std::string_view piece) {
+    budget_.Grow(text_.size(), piece.size());
+    text_ += piece;
+  }
+  bool empty() const { return text_.empty(); }
+  std::string Take() { return std::move(text_); }
+
+ private:
+  Budget& budget_;
+  std::string text_;
 };
 
 }  // namespace assay::jinja

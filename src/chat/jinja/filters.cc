@@ -39,7 +39,7 @@ Value Missing(std::string hint) { return Value::Undefined({.hint = std::move(hin
 
 Value LowerCased(Interpreter& run, const Value& value) {
   if (value.text() == nullptr) return value;
-  run.budget().Text(value.text()->bytes.size());
+  run.budget().ScanChars(value.text()->bytes.size());
   return run.Text(Lower(value.text()->bytes));
 }
 
@@ -103,7 +103,7 @@ template <std::string (*Change)(std::string_view)>
 Value Changed(Interpreter& run, const Value& input, const Arguments& arguments) {
   NoArguments("filter", arguments);
   const Value text = SoftText(run, input);
-  run.budget().Text(text.text()->bytes.size());
+  run.budget().ScanChars(text.text()->bytes.size());
   return run.Text(Change(text.text()->bytes), text.text()->markup);
 }
 
@@ -153,14 +153,17 @@ Value Indent(Interpreter& run, const Value& input, const Arguments& arguments) {
   const std::string indent = by_text ? bound.Text(0) : Repeat(run.budget(), " ", bound.Integer(0, 4));
   const bool blank = bound.Flag(2);
   const std::string text = input.text()->bytes + "\n";
-  std::string out = bound.Flag(1) ? indent : "";
+  TextBuilder out(run.budget());
+  if (bound.Flag(1)) out.Add(indent);
   bool is_first = true;
   for (const std::string_view line : SplitLines(text, false)) {
-    if (!std::exchange(is_first, false)) out += blank || !line.empty() ? "\n" + indent : "\n";
-    out += line;
-    run.budget().Text(out.size());
+    if (!std::exchange(is_first, false)) {
+      out.Add("\n");
+      if (blank || !line.empty()) out.Add(indent);
+    }
+    out.Add(line);
   }
-  return run.Text(std::move(out), input.text()->markup);
+  return run.Text(out.Take(), input.text()->markup);
 }
 
 Value Truncate(Interpreter& run, const Value& input, const Arguments& arguments) {
@@ -183,6 +186,7 @@ Value Truncate(Interpreter& run, const Value& input, const Arguments& arguments)
 Value WordCount(Interpreter& run, const Value& input, const Arguments& arguments) {
   NoArguments("wordcount", arguments);
   const std::string text = Str(run.budget(), input);
+  run.budget().ScanChars(text.size());
   int64_t count = 0;
   bool inside = false;
   for (size_t i = 0; i < text.size(); i += CharBytes(text[i])) {
@@ -244,14 +248,13 @@ Value Join(Interpreter& run, const Value& input, const Arguments& arguments) {
   const Bound bound("join", arguments, {"d", "attribute"});
   const std::string separator = bound.Has(0) ? Str(run.budget(), *bound[0]) : "";
   const AttributePath path(run, bound[1]);
-  std::string out;
+  TextBuilder out(run.budget());
   bool is_first = true;
   for (const Value& item : Elements(run.budget(), input)) {
-    if (!std::exchange(is_first, false)) out += separator;
-    out += Str(run.budget(), path.Of(item));
-    run.budget().Text(out.size());
+    if (!std::exchange(is_first, false)) out.Add(separator);
+    out.Add(Str(run.budget(), path.Of(item)));
   }
-  return run.Text(std::move(out));
+  return run.Text(out.Take());
 }
 
 Value Json(Interpreter& run, const Value& input, const Arguments& arguments) {
@@ -638,7 +641,7 @@ Value ApplyFilter(Interpreter& run, std::string_view name, const Value& input, c
   if (row == nullptr) throw TemplateError(fmt::format("No filter named '{}' found.", name));
   if (row->filter == nullptr)
     throw TemplateUnsupported(fmt::format("it uses the filter {}, which Assay does not have", name));
-  run.budget().Step();
+  const Interpreter::Deeper deeper(run, 0);  // filters apply others
   return row->filter(run, input, arguments);
 }
 

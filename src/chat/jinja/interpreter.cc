@@ -33,24 +33,14 @@ std::optional<Value> Take(std::vector<std::pair<std::string, Value>>& named, std
 
 }  // namespace
 
-// Open expressions and statements: each takes some of the stack.
-class Interpreter::Deeper {
- public:
-  explicit Deeper(Interpreter& run, int line) : run_(run) {
-    if (line > 0) run.line_ = line;
-    run.budget_.Step();
-    if (++run.depth_ > run.budget_.limits().depth) {
-      --run.depth_;
-      throw TemplateUnsupported("its macros or loops call each other too deep");
-    }
+Interpreter::Deeper::Deeper(Interpreter& run, int line) : run_(run) {
+  if (line > 0) run.line_ = line;
+  run.budget_.Step();
+  if (run.depth_ == run.budget_.limits().depth) {
+    throw TemplateUnsupported("its macros, loops or filters call each other too deep");
   }
-  ~Deeper() { --run_.depth_; }
-  Deeper(const Deeper&) = delete;
-  Deeper& operator=(const Deeper&) = delete;
-
- private:
-  Interpreter& run_;
-};
+  ++run.depth_;
+}
 
 // What is written while it lives comes to it.
 class Interpreter::Capture {
@@ -67,11 +57,12 @@ class Interpreter::Capture {
   std::string* outer_;
 };
 
-const Value* Scope::Find(NameId name) const {
+const Value* Scope::Find(NameId name, size_t* passed) const {
   for (const Scope* scope = this; scope != nullptr; scope = scope->parent.get()) {
     for (const auto& [id, value] : scope->variables) {
       if (id == name) return &value;
     }
+    if (passed != nullptr) *passed += 1 + scope->variables.size();
   }
   return nullptr;
 }
@@ -116,6 +107,8 @@ std::string Interpreter::Run(const std::vector<std::pair<std::string, Value>>& v
     const NameId id = FindName(name);
     if (id >= 0) globals->Set(id, value);
   }
+  given_.assign(program_.names.size(), false);
+  for (const auto& [id, value] : globals->variables) given_[static_cast<size_t>(id)] = true;
   try {
     return Rendered(program_.body, globals);
   } catch (const TemplateError& error) {
@@ -126,19 +119,18 @@ std::string Interpreter::Run(const std::vector<std::pair<std::string, Value>>& v
 // --- Statements
 
 void Interpreter::Write(std::string_view text) {
-  budget_.Step(1 + text.size() / 32);
-  if (out_->size() + text.size() > budget_.limits().bytes) budget_.Text(out_->size() + text.size());
+  budget_.Grow(out_->size(), text.size());
   *out_ += text;
 }
 
 std::string Interpreter::Rendered(const Body& body, const ScopePtr& scope) {
   Capture capture(*this);
-  Execute(body, Inside(scope));
+  Execute(body, Inside(scope, body));
   return capture.Take();
 }
 
 Interpreter::Flow Interpreter::Execute(const Body& body, const ScopePtr& scope) {
-  for (const auto& statement : body) {
+  for (const auto& statement : body.statements) {
     const Flow flow = Execute(*statement, scope);
     if (flow != Flow::kOn) return flow;
   }
@@ -187,7 +179,7 @@ Interpreter::Flow Interpreter::Execute(const Statement& statement, const ScopePt
     case StatementKind::kWith:
       return ExecuteWith(statement, scope);
     case StatementKind::kScope:
-      return Execute(statement.bodies[0], Inside(scope));
+      return Execute(statement.bodies[0], Inside(scope, statement.bodies[0]));
     case StatementKind::kBreak:
       return Flow::kBreak;
     case StatementKind::kContinue:
@@ -221,7 +213,7 @@ Interpreter::Flow Interpreter::ExecuteFor(const Statement& statement, const Scop
   // Jinja2 takes note of a body that ran to its end, not of one that broke off.
   bool has_run = false;
   while (const std::optional<Value> item = loop->Next()) {
-    const ScopePtr inside = Inside(scope);
+    const ScopePtr inside = Inside(scope, statement.bodies[0]);
     if (loop_ >= 0) inside->Set(loop_, Value(loop));
     Assign(statement.target, *item, inside);
     const Flow flow = Execute(statement.bodies[0], inside);
@@ -230,7 +222,7 @@ Interpreter::Flow Interpreter::ExecuteFor(const Statement& statement, const Scop
   }
   if (loop.use_count() > 1) Keep(loop);
   const bool has_else = statement.bodies.size() > 1;
-  return has_else && !has_run ? Execute(statement.bodies[1], Inside(scope)) : Flow::kOn;
+  return has_else && !has_run ? Execute(statement.bodies[1], Inside(scope, statement.bodies[1])) : Flow::kOn;
 }
 
 Value Interpreter::Recurse(const Statement& loop, const ScopePtr& around, const Value& items, int depth) {
@@ -241,7 +233,7 @@ Value Interpreter::Recurse(const Statement& loop, const ScopePtr& around, const 
 }
 
 Interpreter::Flow Interpreter::ExecuteWith(const Statement& statement, const ScopePtr& scope) {
-  const ScopePtr inside = Inside(scope);
+  const ScopePtr inside = Inside(scope, statement.bodies[0]);
   for (size_t i = 0; i < statement.targets.size(); ++i) {
     Assign(statement.targets[i], Evaluate(*statement.conditions[i], scope), inside);
   }
@@ -285,8 +277,7 @@ void Interpreter::Assign(const Target& target, const Value& value, const ScopePt
       const Value* owner = scope->Find(target.name);
       auto* space = owner != nullptr ? dynamic_cast<Namespace*>(owner->object()) : nullptr;
       if (space == nullptr) throw TemplateError("cannot assign attribute on non-namespace object");
-      budget_.Step();
-      space->Set(target.attribute, value);
+      space->Set(budget_, target.attribute, value);
       return;
     }
     case Target::Kind::kTuple: {
@@ -363,8 +354,22 @@ Value Interpreter::Evaluate(const Expr& expr, const ScopePtr& scope) {
 }
 
 Value Interpreter::Name(const Expr& expr, const ScopePtr& scope) {
-  if (const Value* value = scope->Find(expr.name)) return *value;
-  return Value::Undefined({.hint = {}, .owner = {}, .name = ReprText(program_.names[static_cast<size_t>(expr.name)])});
+  size_t passed = 0;
+  const Value* value = scope->Find(expr.name, &passed);
+  budget_.Step(passed / 8);
+  return value != nullptr ? *value : Unset(expr.name);
+}
+
+Value Interpreter::Unset(NameId name) const {
+  return Value::Undefined({.hint = {}, .owner = {}, .name = ReprText(program_.names[static_cast<size_t>(name)])});
+}
+
+ScopePtr Interpreter::Inside(const ScopePtr& scope, const Body& body) const {
+  ScopePtr inside = Inside(scope);
+  for (const NameId name : body.hidden) {
+    if (given_[static_cast<size_t>(name)]) inside->Set(name, Unset(name));
+  }
+  return inside;
 }
 
 Value Interpreter::Display(const Expr& expr, const ScopePtr& scope) {
@@ -473,12 +478,13 @@ Value Interpreter::CallMacro(const Statement& macro, const ScopePtr& around, con
                              const Arguments& arguments) {
   const Deeper deeper(*this, 0);
   const Signature& signature = macro.signature;
-  const ScopePtr inside = Inside(around);
+  const ScopePtr inside = Inside(around, macro.bodies[0]);
   const size_t given = std::min(arguments.positional.size(), signature.names.size());
   std::vector<std::pair<std::string, Value>> named = arguments.named;
   std::vector<std::optional<Value>> values(signature.names.size());
   for (size_t i = 0; i < given; ++i) values[i] = arguments.positional[i];
   for (size_t i = given; i < values.size(); ++i) {
+    budget_.Step(1 + named.size() / 8);
     values[i] = Take(named, program_.names[static_cast<size_t>(signature.names[i])]);
   }
   const bool names_caller = std::find(signature.names.begin(), signature.names.end(), caller_) != signature.names.end();
@@ -524,12 +530,9 @@ Value Interpreter::FilterOf(const Expr& expr, const ScopePtr& scope) {
 }
 
 Value Interpreter::Concat(const Expr& expr, const ScopePtr& scope) {
-  std::string text;
-  for (const ExprPtr& part : expr.parts) {
-    text += Str(budget_, Evaluate(*part, scope));
-    budget_.Text(text.size());
-  }
-  return Text(std::move(text));
+  TextBuilder text(budget_);
+  for (const ExprPtr& part : expr.parts) text.Add(Str(budget_, Evaluate(*part, scope)));
+  return Text(text.Take());
 }
 
 Value Interpreter::Comparison(const Expr& expr, const ScopePtr& scope) {
@@ -571,6 +574,7 @@ Value Interpreter::Undefined(const Value& owner, const Value& key) {
 
 Value Interpreter::Attribute(const Value& owner, const std::string& name) {
   if (owner.undefined() != nullptr) FailUndefined(owner);
+  budget_.Scan(name.size());
   if (Object* object = owner.object()) {
     if (std::optional<Value> value = object->Attribute(*this, name)) return *value;
   }

@@ -17,7 +17,7 @@ struct Scope {
   std::shared_ptr<Scope> parent;
   std::vector<std::pair<NameId, Value>> variables;
 
-  const Value* Find(NameId name) const;
+  const Value* Find(NameId name, size_t* passed = nullptr) const;  // adds how many others were looked at
   void Set(NameId name, Value value);
 };
 using ScopePtr = std::shared_ptr<Scope>;
@@ -30,6 +30,19 @@ class Interpreter {
   ~Interpreter();
   Interpreter(const Interpreter&) = delete;
   Interpreter& operator=(const Interpreter&) = delete;
+
+  // What is open while it lives: each such takes some of the stack, and there is a limit. `line` 0: that of what is
+  // around.
+  class Deeper {
+   public:
+    Deeper(Interpreter& run, int line);
+    ~Deeper() { --run_.depth_; }
+    Deeper(const Deeper&) = delete;
+    Deeper& operator=(const Deeper&) = delete;
+
+   private:
+    Interpreter& run_;
+  };
 
   std::string Run(const std::vector<std::pair<std::string, Value>>& variables);
 
@@ -51,7 +64,6 @@ class Interpreter {
 
  private:
   enum class Flow { kOn, kBreak, kContinue };
-  class Deeper;
   class Capture;
 
   Flow Execute(const Body& body, const ScopePtr& scope);
@@ -66,10 +78,12 @@ class Interpreter {
   void Assign(const Target& target, const Value& value, const ScopePtr& scope);
   void Write(std::string_view text);
   ScopePtr Inside(const ScopePtr& scope) const { return std::make_shared<Scope>(Scope{scope, {}}); }
+  ScopePtr Inside(const ScopePtr& scope, const Body& body) const;  // with the body's hidden names
   void KeepScope(const ScopePtr& scope);
 
   Value Evaluate(const Expr& expr, const ScopePtr& scope);
   Value Name(const Expr& expr, const ScopePtr& scope);
+  Value Unset(NameId name) const;
   Value Display(const Expr& expr, const ScopePtr& scope);
   Value DictDisplay(const Expr& expr, const ScopePtr& scope);
   Value Slice(const Expr& expr, const ScopePtr& scope);
@@ -89,6 +103,7 @@ class Interpreter {
   int line_ = 0;
   int depth_ = 0;
   NameId loop_, caller_, kwargs_, varargs_;
+  std::vector<bool> given_;  // by name: whether the template was given such a variable, or has such a function
   std::string* out_ = nullptr;
   std::vector<std::string> captured_;
   std::vector<std::shared_ptr<Object>> kept_;

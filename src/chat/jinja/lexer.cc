@@ -31,7 +31,7 @@ std::string Normalized(std::string_view source) {
 void RequireUtf8(std::string_view source) {
   for (size_t i = 0; i < source.size();) {
     const size_t bytes = Utf8CharLength(source, i);
-    if (bytes == 0) throw TemplateError(fmt::format("byte {} is not UTF-8", i));
+    if (bytes == 0) throw TemplateError(fmt::format("byte {} is not UTF-8", i), 1);
     i += bytes;
   }
 }
@@ -369,6 +369,8 @@ class Lexer {
 }  // namespace
 
 std::vector<Token> Tokenize(std::string_view source) {
+  constexpr size_t kLongest = size_t{1} << 20;  // published ones have less than 20 kB
+  if (source.size() > kLongest) throw TemplateError(fmt::format("longer than {} bytes", kLongest), 1);
   RequireUtf8(source);
   return Lexer(source).Run();
 }

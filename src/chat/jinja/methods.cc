@@ -41,7 +41,7 @@ std::string_view NeedText(const Value& value, std::string_view method) {
 template <std::string (*Change)(std::string_view)>
 Value Changed(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("str method", arguments, {});
-  run.budget().Text(Bytes(self).size());
+  run.budget().ScanChars(Bytes(self).size());
   return Like(run, self, Change(Bytes(self)));
 }
 
@@ -60,6 +60,15 @@ Value ListOfTexts(Interpreter& run, const Value& self, const std::vector<std::st
   return run.List(std::move(items));
 }
 
+// For these, time may grow with the product of both sizes.
+void CountSearchFromRight(Interpreter& run, std::string_view text, std::string_view part) {
+  run.budget().Step(1 + text.size() / 32 * (1 + part.size() / 32));
+}
+size_t FindFromRight(Interpreter& run, std::string_view text, std::string_view part) {
+  CountSearchFromRight(run, text, part);
+  return text.rfind(part);
+}
+
 template <bool FromRight>
 Value SplitText(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("split", arguments, {"sep", "maxsplit"});
@@ -70,6 +79,7 @@ Value SplitText(Interpreter& run, const Value& self, const Arguments& arguments)
   }
   const std::string_view separator = NeedText(*bound[0], "split");
   if (separator.empty()) throw TemplateError("empty separator");
+  if (FromRight) CountSearchFromRight(run, Bytes(self), separator);
   return ListOfTexts(run, self,
                      FromRight ? SplitFromRight(Bytes(self), separator, limit) : Split(Bytes(self), separator, limit));
 }
@@ -86,7 +96,7 @@ Value Partition(Interpreter& run, const Value& self, const Arguments& arguments)
   const std::string_view separator = NeedText(*bound[0], "partition");
   if (separator.empty()) throw TemplateError("empty separator");
   const std::string_view text = Bytes(self);
-  const size_t found = FromRight ? text.rfind(separator) : text.find(separator);
+  const size_t found = FromRight ? FindFromRight(run, text, separator) : FindText(text, separator);
   std::array<std::string_view, 3> parts = {text, "", ""};
   if (found != std::string_view::npos) {
     parts = {text.substr(0, found), separator, text.substr(found + separator.size())};
@@ -133,12 +143,12 @@ Value HasAffix(Interpreter& run, const Value& self, const Arguments& arguments) 
 }
 
 template <bool FromRight, bool Required>
-Value FindText(Interpreter& run, const Value& self, const Arguments& arguments) {
+Value FindPart(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("find", arguments, {"sub", "start", "end"}, 1);
   const std::string_view wanted = NeedText(*bound[0], "find");
   const std::optional<Part> part = PartOf(run, self, bound);
   size_t found = std::string_view::npos;
-  if (part) found = FromRight ? part->text.rfind(wanted) : part->text.find(wanted);
+  if (part) found = FromRight ? FindFromRight(run, part->text, wanted) : FindText(part->text, wanted);
   if (found != std::string_view::npos) {
     return Value(static_cast<int64_t>(CountChars(std::string_view(Bytes(self)).substr(0, part->begin + found))));
   }
@@ -153,9 +163,9 @@ Value CountText(Interpreter& run, const Value& self, const Arguments& arguments)
   if (!part) return Value(int64_t{0});
   if (wanted.empty()) return Value(static_cast<int64_t>(CountChars(part->text) + 1));
   int64_t count = 0;
-  for (size_t i = part->text.find(wanted); i != std::string_view::npos;
-       i = part->text.find(wanted, i + wanted.size())) {
+  for (size_t i = FindText(part->text, wanted); i != std::string_view::npos;) {
     ++count;
+    i = FindText(part->text, wanted, i + wanted.size());
   }
   return Value(count);
 }
@@ -169,18 +179,16 @@ Value ReplaceText(Interpreter& run, const Value& self, const Arguments& argument
 
 Value JoinTexts(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("join", arguments, {"iterable"}, 1);
-  std::string out;
+  TextBuilder out(run.budget());
   bool is_first = true;
   for (const Value& item : Elements(run.budget(), *bound[0])) {
     if (item.text() == nullptr) {
       throw TemplateError(fmt::format("sequence item: expected str instance, {} found", TypeName(item)));
     }
-    const std::string_view separator = std::exchange(is_first, false) ? std::string_view() : Bytes(self);
-    run.budget().Text(out.size() + separator.size() + Bytes(item).size());
-    out += separator;
-    out += Bytes(item);
+    if (!std::exchange(is_first, false)) out.Add(Bytes(self));
+    out.Add(Bytes(item));
   }
-  return Like(run, self, std::move(out));
+  return Like(run, self, out.Take());
 }
 
 template <bool AtEnd>
@@ -228,7 +236,7 @@ template <bool (*Has)(uint32_t)>
 Value AllAre(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("is", arguments, {});
   const std::string& text = Bytes(self);
-  run.budget().Step(1 + text.size() / 8);
+  run.budget().ScanChars(text.size());
   for (size_t i = 0; i < text.size(); i += CharBytes(text[i])) {
     if (!Has(CharAt(text, i))) return Value(false);
   }
@@ -259,7 +267,7 @@ Value IsPrintableText(Interpreter& run, const Value& self, const Arguments& argu
 Value IsTitle(Interpreter& run, const Value& self, const Arguments& arguments) {
   const Bound bound("istitle", arguments, {});
   const std::string& text = Bytes(self);
-  run.budget().Step(1 + text.size() / 8);
+  run.budget().ScanChars(text.size());
   bool inside = false, some = false;
   for (size_t i = 0; i < text.size(); i += CharBytes(text[i])) {
     const uint32_t code = CharAt(text, i);
@@ -294,10 +302,10 @@ constexpr auto kTextMethods = std::to_array<Row>({
     {"encode", nullptr},
     {"endswith", HasAffix<true>},
     {"expandtabs", nullptr},
-    {"find", FindText<false, false>},
+    {"find", FindPart<false, false>},
     {"format", FormatText},
     {"format_map", FormatMap},
-    {"index", FindText<false, true>},
+    {"index", FindPart<false, true>},
     {"isalnum", AllAre<IsAlnum>},
     {"isalpha", AllAre<IsAlpha>},
     {"isascii", IsAscii},
@@ -319,8 +327,8 @@ constexpr auto kTextMethods = std::to_array<Row>({
     {"removeprefix", RemoveAffix<false>},
     {"removesuffix", RemoveAffix<true>},
     {"replace", ReplaceText},
-    {"rfind", FindText<true, false>},
-    {"rindex", FindText<true, true>},
+    {"rfind", FindPart<true, false>},
+    {"rindex", FindPart<true, true>},
     {"rjust", Justified<'>'>},
     {"rpartition", Partition<true>},
     {"rsplit", SplitText<true>},

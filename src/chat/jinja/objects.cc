@@ -85,7 +85,7 @@ Value MakeNamespace(Interpreter& run, const Arguments& arguments) {
   run.Keep(made);
   ForEachItem(run, arguments, [&](const Value& key, const Value& value) {
     if (key.text() == nullptr) throw TemplateError("a namespace has texts as names");
-    made->Set(key.text()->bytes, value);
+    made->Set(run.budget(), key.text()->bytes, value);
   });
   return Value(std::move(made));
 }
@@ -133,10 +133,26 @@ Value RaiseException(Interpreter& run, const Arguments& arguments) {
   throw TemplateRefusal(Str(run.budget(), *bound[0]));
 }
 
+// Without what Python adds to C's conversions or knows nothing of in a time without zone.
+std::string CFormat(std::string_view format) {
+  std::string out;
+  for (size_t i = 0; i < format.size(); ++i) {
+    const std::string_view conversion = format.substr(i, 2);
+    if (format[i] != '%' || conversion.size() < 2) {
+      out += format[i];
+      continue;
+    }
+    ++i;
+    if (conversion == "%f") out += "000000";
+    if (conversion != "%f" && conversion != "%z" && conversion != "%Z") out += conversion;
+  }
+  return out;
+}
+
 Value StrftimeNow(Interpreter& run, const Arguments& arguments) {
   const Bound bound("strftime_now", arguments, {"format"}, 1);
   constexpr size_t kLongest = 1024;
-  const std::string& format = bound.Text(0);
+  const std::string format = CFormat(bound.Text(0));
   if (format.empty()) return run.Text("");
   if (format.size() > kLongest / 8) throw TemplateError("strftime_now() with a format that long");
   std::array<char, kLongest> buffer;
@@ -154,23 +170,26 @@ std::optional<Value> Macro::Attribute(Interpreter& run, std::string_view name) {
 }
 
 std::string Namespace::Repr(Budget& budget, int depth) const {
-  std::string out = "<Namespace {";
+  TextBuilder out(budget);
   for (const auto& [name, value] : variables_) {
-    if (out.size() > 12) out += ", ";
-    out += ReprText(name) + ": " + jinja::Repr(budget, value, depth + 1);
-    budget.Text(out.size());
+    if (!out.empty()) out.Add(", ");
+    out.Add(ReprText(name));
+    out.Add(": ");
+    out.Add(jinja::Repr(budget, value, depth + 1));
   }
-  return out + "}>";
+  return fmt::format("<Namespace {{{}}}>", out.Take());
 }
 
-std::optional<Value> Namespace::Attribute(Interpreter&, std::string_view name) {
+std::optional<Value> Namespace::Attribute(Interpreter& run, std::string_view name) {
+  run.budget().Step(1 + variables_.size() / 8);
   for (const auto& [key, value] : variables_) {
     if (key == name) return value;
   }
   return std::nullopt;
 }
 
-void Namespace::Set(const std::string& name, Value value) {
+void Namespace::Set(Budget& budget, const std::string& name, Value value) {
+  budget.Step(1 + variables_.size() / 8);
   if (name.starts_with('_')) {
     throw TemplateError(
         fmt::format("Chat templates cannot store underscore-prefixed attributes on a namespace, but got '{}'", name));

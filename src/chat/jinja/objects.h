@@ -58,7 +58,7 @@ class Namespace : public Object {
   std::string_view type_name() const override { return "Namespace"; }
   std::string Repr(Budget& budget, int depth) const override;
   std::optional<Value> Attribute(Interpreter& run, std::string_view name) override;
-  void Set(const std::string& name, Value value);  // throws for what begins with _
+  void Set(Budget& budget, const std::string& name, Value value);  // throws for what begins with _
   void Empty() override { variables_.clear(); }
 
  private:

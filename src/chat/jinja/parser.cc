@@ -10,12 +10,14 @@
 #include "chat/jinja/filters.h"
 #include "chat/jinja/lexer.h"
 #include "chat/jinja/py_string.h"
+#include "chat/jinja/scopes.h"
 #include "chat/jinja/tests.h"
 
 namespace assay::jinja {
 namespace {
 
 constexpr int kDeepest = 200;  // of expressions and of blocks, as Python's own parser has it
+constexpr size_t kMostNames = 4096;
 
 class Parser {
  public:
@@ -24,6 +26,7 @@ class Parser {
   Program Run() {
     program_.body = Statements({});
     if (!unknown_.empty()) throw unknown_.front();
+    FindHiddenNames(program_);
     return std::move(program_);
   }
 
@@ -109,6 +112,7 @@ class Parser {
   NameId Id(const std::string& name) {
     const auto [found, fresh] = ids_.emplace(name, static_cast<NameId>(program_.names.size()));
     if (fresh) program_.names.push_back(name);
+    if (program_.names.size() > kMostNames) Fail(fmt::format("more than {} names", kMostNames));
     return found->second;
   }
 
@@ -131,7 +135,7 @@ class Parser {
           auto statement = Make(StatementKind::kText);
           statement->text = Now().text;
           Next();
-          body.push_back(std::move(statement));
+          body.statements.push_back(std::move(statement));
           break;
         }
         case TokenKind::kVariableBegin: {
@@ -139,7 +143,7 @@ class Parser {
           auto statement = Make(StatementKind::kOutput);
           statement->value = Tuple();
           ExpectKind(TokenKind::kVariableEnd);
-          body.push_back(std::move(statement));
+          body.statements.push_back(std::move(statement));
           break;
         }
         case TokenKind::kBlockBegin: {
@@ -180,23 +184,23 @@ class Parser {
 
   void OneStatement(Body& body) {
     const std::string tag = Now().kind == TokenKind::kName ? Now().text : "";
-    if (tag == "if") return body.push_back(If());
-    if (tag == "for") return body.push_back(For());
-    if (tag == "set") return body.push_back(Set());
-    if (tag == "macro") return body.push_back(Macro());
-    if (tag == "call") return body.push_back(CallBlock());
-    if (tag == "filter") return body.push_back(FilterBlock());
-    if (tag == "with") return body.push_back(With());
-    if (tag == "generation") return body.push_back(Generation());
+    if (tag == "if") return body.statements.push_back(If());
+    if (tag == "for") return body.statements.push_back(For());
+    if (tag == "set") return body.statements.push_back(Set());
+    if (tag == "macro") return body.statements.push_back(Macro());
+    if (tag == "call") return body.statements.push_back(CallBlock());
+    if (tag == "filter") return body.statements.push_back(FilterBlock());
+    if (tag == "with") return body.statements.push_back(With());
+    if (tag == "generation") return body.statements.push_back(Generation());
     if (tag == "break" || tag == "continue") {
       if (loops_ == 0) Fail(fmt::format("'{}' outside of a loop", tag));
-      body.push_back(Make(tag == "break" ? StatementKind::kBreak : StatementKind::kContinue));
+      body.statements.push_back(Make(tag == "break" ? StatementKind::kBreak : StatementKind::kContinue));
       return Next();
     }
     if (tag == "print") return Print(body);
     if (tag == "include" || tag == "import" || tag == "from" || tag == "extends") {
-      body.push_back(Make(StatementKind::kOtherTemplate));
-      body.back()->text = tag;
+      body.statements.push_back(Make(StatementKind::kOtherTemplate));
+      body.statements.back()->text = tag;
       while (Now().kind != TokenKind::kBlockEnd && Now().kind != TokenKind::kEnd) Next();
       return;
     }
@@ -211,7 +215,7 @@ class Parser {
     while (Now().kind != TokenKind::kBlockEnd) {
       auto statement = Make(StatementKind::kOutput);
       statement->value = Expression();
-      body.push_back(std::move(statement));
+      body.statements.push_back(std::move(statement));
       if (Now().kind != TokenKind::kBlockEnd) ExpectOperator(",");
     }
   }

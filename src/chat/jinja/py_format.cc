@@ -147,19 +147,18 @@ class PercentFormatter {
   }
 
   std::string Run() {
-    std::string out;
+    TextBuilder out(run_.budget());
     for (size_t i = 0; i < text_.size();) {
       const size_t mark = std::min(text_.find('%', i), text_.size());
-      out += text_.substr(i, mark - i);
+      out.Add(text_.substr(i, mark - i));
       i = mark;
-      if (i < text_.size()) out += Conversion(i);
-      run_.budget().Text(out.size());
+      if (i < text_.size()) out.Add(Conversion(i));
     }
     // Python lets pass whatever could be a mapping.
     const bool counts = values_.sequence(SequenceKind::kTuple) != nullptr || values_.text() != nullptr ||
                         values_.is_none() || values_.is_number();
     if (counts && used_ != queue_.size()) throw TemplateError("not all arguments converted during string formatting");
-    return out;
+    return out.Take();
   }
 
  private:
@@ -290,26 +289,26 @@ class BraceFormatter {
 
   std::string Format(std::string_view text, int depth) {
     if (depth > 1) throw TemplateError("Max string recursion exceeded");
-    std::string out;
+    TextBuilder out(run_.budget());
     for (size_t i = 0; i < text.size();) {
       const char c = text[i];
       if (c != '{' && c != '}') {
-        out += c;
-        ++i;
+        const size_t end = std::min(text.find_first_of("{}", i), text.size());
+        out.Add(text.substr(i, end - i));
+        i = end;
         continue;
       }
       if (i + 1 < text.size() && text[i + 1] == c) {
-        out += c;
+        out.Add(text.substr(i, 1));
         i += 2;
         continue;
       }
       if (c == '}') throw TemplateError("Single '}' encountered in format string");
       const size_t end = FieldEnd(text, i);
-      out += Field(text.substr(i + 1, end - i - 1), depth);
-      run_.budget().Text(out.size());
+      out.Add(Field(text.substr(i + 1, end - i - 1), depth));
       i = end + 1;
     }
-    return out;
+    return out.Take();
   }
 
  private:

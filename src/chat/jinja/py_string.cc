@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include "chat/jinja/case_table.h"
 #include "chat/jinja/char_class.h"
@@ -201,7 +202,7 @@ bool Is(CharClass wanted, uint32_t code) {
 }
 
 bool IsCase(Budget& budget, std::string_view text, bool upper) {
-  budget.Step(1 + text.size() / 8);
+  budget.ScanChars(text.size());
   bool some = false;
   for (size_t i = 0; i < text.size(); i += CharBytes(text[i])) {
     const uint32_t code = CharAt(text, i);
@@ -253,6 +254,13 @@ std::string SwapCase(std::string_view text) {
       AppendChar(out, code);
     }
   });
+}
+
+size_t FindText(std::string_view text, std::string_view part, size_t from) {
+  if (from > text.size()) return std::string_view::npos;
+  if (part.empty()) return from;
+  const void* found = memmem(text.data() + from, text.size() - from, part.data(), part.size());
+  return found != nullptr ? static_cast<size_t>(static_cast<const char*>(found) - text.data()) : std::string_view::npos;
 }
 
 std::string_view Strip(std::string_view text, const std::optional<std::string_view>& chars, Sides sides) {
@@ -309,7 +317,7 @@ std::vector<std::string_view> SplitSpaceFromRight(std::string_view text, int64_t
 std::vector<std::string_view> Split(std::string_view text, std::string_view separator, int64_t limit) {
   std::vector<std::string_view> pieces;
   while (limit < 0 || static_cast<int64_t>(pieces.size()) < limit) {
-    const size_t found = text.find(separator);
+    const size_t found = FindText(text, separator);
     if (found == std::string_view::npos) break;
     pieces.push_back(text.substr(0, found));
     text.remove_prefix(found + separator.size());
@@ -350,30 +358,26 @@ std::vector<std::string_view> SplitLines(std::string_view text, bool keep_ends) 
 
 std::string Replace(Budget& budget, std::string_view text, std::string_view old, std::string_view fresh,
                     int64_t limit) {
-  std::string out;
-  const auto add = [&](std::string_view piece) {
-    budget.Text(out.size() + piece.size());
-    out += piece;
-  };
+  TextBuilder out(budget);
   size_t begin = 0;
   if (old.empty()) {  // before each character, and at the end
     for (int64_t done = 0; limit < 0 || done < limit; ++done) {
-      add(fresh);
-      if (begin == text.size()) return out;
+      out.Add(fresh);
+      if (begin == text.size()) return out.Take();
       const size_t bytes = CharBytes(text[begin]);
-      add(text.substr(begin, bytes));
+      out.Add(text.substr(begin, bytes));
       begin += bytes;
     }
   }
   for (int64_t done = 0; !old.empty() && (limit < 0 || done < limit); ++done) {
-    const size_t found = text.find(old, begin);
+    const size_t found = FindText(text, old, begin);
     if (found == std::string_view::npos) break;
-    add(text.substr(begin, found - begin));
-    add(fresh);
+    out.Add(text.substr(begin, found - begin));
+    out.Add(fresh);
     begin = found + old.size();
   }
-  add(text.substr(begin));
-  return out;
+  out.Add(text.substr(begin));
+  return out.Take();
 }
 
 std::string Repeat(Budget& budget, std::string_view text, int64_t times) {

@@ -35,6 +35,9 @@ std::string Capitalize(std::string_view text);
 std::string Title(std::string_view text);
 std::string SwapCase(std::string_view text);
 
+// The first place of a part, from a position on, or npos; in time that grows with the sum of both sizes.
+size_t FindText(std::string_view text, std::string_view part, size_t from = 0);
+
 // Off both ends, or one. Without `chars`: white space.
 struct Sides {
   bool left = true, right = true;

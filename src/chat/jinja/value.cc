@@ -72,13 +72,12 @@ int CompareSequences(Budget& budget, const Sequence& a, const Sequence& b, std::
 }
 
 std::string ReprItems(Budget& budget, const std::vector<Value>& items, int depth) {
-  std::string out;
+  TextBuilder out(budget);
   for (const Value& item : items) {
-    if (!out.empty()) out += ", ";
-    out += Repr(budget, item, depth + 1);
-    budget.Text(out.size());
+    if (!out.empty()) out.Add(", ");
+    out.Add(Repr(budget, item, depth + 1));
   }
-  return out;
+  return out.Take();
 }
 
 std::string ReprSequence(Budget& budget, const Sequence& sequence, int depth) {
@@ -108,13 +107,14 @@ std::string ReprSequence(Budget& budget, const Sequence& sequence, int depth) {
 }
 
 std::string ReprDict(Budget& budget, const Dict& dict, int depth) {
-  std::string out = "{";
+  TextBuilder out(budget);
   for (const auto& [key, value] : dict.items) {
-    if (out.size() > 1) out += ", ";
-    out += Repr(budget, key, depth + 1) + ": " + Repr(budget, value, depth + 1);
-    budget.Text(out.size());
+    if (!out.empty()) out.Add(", ");
+    out.Add(Repr(budget, key, depth + 1));
+    out.Add(": ");
+    out.Add(Repr(budget, value, depth + 1));
   }
-  return out + "}";
+  return fmt::format("{{{}}}", out.Take());
 }
 
 class JsonWriter {
@@ -150,8 +150,7 @@ class JsonWriter {
     return std::isnan(real) ? "NaN" : std::isinf(real) ? (real < 0 ? "-Infinity" : "Infinity") : ReprFloat(real);
   }
   void Add(std::string_view piece) {
-    budget_.Step(1 + piece.size() / 32);
-    if (out_.size() + piece.size() > budget_.limits().bytes) budget_.Text(out_.size() + piece.size());
+    budget_.Grow(out_.size(), piece.size());
     out_ += piece;
   }
   void NewLine(size_t depth) {
@@ -305,7 +304,10 @@ const Value* Find(const Dict& dict, const std::string& key) {
 }
 
 const Value* Find(Budget& budget, const Dict& dict, const Value& key) {
-  if (const Text* text = key.text()) return Find(dict, text->bytes);
+  if (const Text* text = key.text()) {
+    budget.Scan(text->bytes.size());
+    return Find(dict, text->bytes);
+  }
   RequireHashable(budget, key);
   if (dict.texts.size() == dict.items.size()) return nullptr;
   for (const auto& [other, value] : dict.items) {
@@ -329,7 +331,11 @@ bool Equal(Budget& budget, const Value& a, const Value& b) {
   }
   if (a.is_none() || b.is_none()) return a.is_none() && b.is_none();
   if (a.undefined() != nullptr || b.undefined() != nullptr) return a.undefined() != nullptr && b.undefined() != nullptr;
-  if (a.text() != nullptr && b.text() != nullptr) return a.text()->bytes == b.text()->bytes;
+  if (a.text() != nullptr && b.text() != nullptr) {
+    if (a.text()->bytes.size() != b.text()->bytes.size()) return false;
+    budget.Scan(a.text()->bytes.size());
+    return a.text()->bytes == b.text()->bytes;
+  }
   if (a.sequence() != nullptr && b.sequence() != nullptr) return EqualSequences(budget, *a.sequence(), *b.sequence());
   if (a.dict() != nullptr && b.dict() != nullptr) return EqualDicts(budget, *a.dict(), *b.dict());
   return a.object() != nullptr && a.object() == b.object();
@@ -343,7 +349,10 @@ int Compare(Budget& budget, const Value& a, const Value& b, std::string_view op)
     };
     return Sign(exact(a) - exact(b));
   }
-  if (a.text() != nullptr && b.text() != nullptr) return a.text()->bytes.compare(b.text()->bytes);
+  if (a.text() != nullptr && b.text() != nullptr) {
+    budget.Scan(std::min(a.text()->bytes.size(), b.text()->bytes.size()));
+    return a.text()->bytes.compare(b.text()->bytes);
+  }
   if (a.sequence() != nullptr && b.sequence() != nullptr && a.sequence()->kind == b.sequence()->kind &&
       Orders(*a.sequence())) {
     return CompareSequences(budget, *a.sequence(), *b.sequence(), op);
@@ -360,8 +369,8 @@ bool Ordered(Budget& budget, std::string_view op, const Value& a, const Value& b
 bool Contains(Budget& budget, const Value& container, const Value& item) {
   if (const Text* text = container.text()) {
     if (item.text() != nullptr) {
-      budget.Text(text->bytes.size());
-      return text->bytes.find(item.text()->bytes) != std::string::npos;
+      budget.Scan(text->bytes.size());
+      return FindText(text->bytes, item.text()->bytes) != std::string::npos;
     }
     if (item.undefined() != nullptr) {
       throw TemplateError("'in <string>' requires string as left operand, not Undefined");
@@ -393,7 +402,7 @@ std::string Repr(Budget& budget, const Value& value, int depth) {
   if (value.is_float()) return ReprFloat(value.real());
   if (value.undefined() != nullptr) return "Undefined";
   if (const Text* text = value.text()) {
-    budget.Text(text->bytes.size());
+    budget.ScanChars(text->bytes.size());
     return text->markup ? fmt::format("Markup({})", ReprText(text->bytes)) : ReprText(text->bytes);
   }
   if (const Sequence* sequence = value.sequence()) return ReprSequence(budget, *sequence, depth);

@@ -87,9 +87,12 @@ Comparison Compare(const Options& options, Backend& backend) {
   const std::vector<ThroughputTest> tests = {{.kind = ThroughputTest::Kind::kPrompt, .tokens = options.prompt},
                                              {.kind = ThroughputTest::Kind::kGenerate, .tokens = options.generate}};
   const Settings settings = {{"threads", std::to_string(options.common.threads)}};
-  result.quality =
-      MeasureTextPerplexity(*result.subjects[1], result.subjects[0].get(), options.text,
-                            {.context = options.context, .windows = options.windows, .cache = options.cache}, settings);
+  result.quality = MeasureTextPerplexity(*result.subjects[1], result.subjects[0].get(), options.text,
+                                         {.context = options.context,
+                                          .windows = options.windows,
+                                          .cache = options.cache,
+                                          .engine_rounding = EngineRounding::kOfModelsAndBase},
+                                         settings);
   result.speed = MeasureSpeed(result.subjects, tests,
                               {.repetitions = options.repetitions,
                                .cache = options.cache,
@@ -133,6 +136,8 @@ Json ResultJson(const Options& options, const Comparison& result, const Backend&
           {"ppl", FigureJson(quality, "ppl")},
           {"ppl_se", ErrorJson(quality, "ppl")},
           {"base", BaseJson(quality)},
+          {"activations", ArithmeticOf(quality)},
+          {"engine", EngineJson(quality)},
           {"intervals", IntervalsJson(quality)},
           {"tests", tests},
           {"size_pct", result.size_pct},
@@ -166,6 +171,7 @@ std::string ResultText(const Options& options, const Comparison& result, const B
   line("B over A, paired", FigureText(quality, "delta_pct", 3) + " %");
   line("KL(A || B)", DivergenceText(quality));
   line("same likeliest token", FigureText(quality, "top1_agree", 4));
+  if (const std::string rounding = RoundingText(quality); !rounding.empty()) line("this engine's rounding", rounding);
   const auto rate = [](const RunRecord& of) {
     return fmt::format("{:.2f} ± {:.2f}", FindMetric(of, "tok_per_s")->value, FindMetric(of, "tok_per_s_sd")->value);
   };

@@ -64,7 +64,7 @@ double ParsePercent(const std::string& text) {
   const double value = std::strtod(text.c_str(), &end);
   const std::string_view rest(end);
   if (end == text.c_str() || !(rest.empty() || rest == "%") || !(value >= 0.0 && value <= 1000.0)) {
-    Fail(ErrorKind::kUsage, "--max-loss {}: not a percentage from 0 to 1000, such as 1%", text);
+    Fail(ErrorKind::kUsage, "--max-loss {}: not a percentage from 0 to 1000; give one, such as 1%", text);
   }
   return value;
 }
@@ -112,7 +112,7 @@ void RequireOtherFiles(const Options& options, const LadderPlaces& places) {
     for (const std::string& input : {options.text, options.model, options.database}) {
       std::error_code absent;
       if (!std::filesystem::equivalent(places.folder / name, input, absent)) continue;
-      Fail(ErrorKind::kUsage, "{} is what the ladder writes its results to: name another folder with -o", input);
+      Fail(ErrorKind::kUsage, "{} is what the ladder writes its results to; name another folder with -o", input);
     }
     const std::filesystem::path file = places.folder / name;
     if (std::filesystem::is_regular_file(file) && !IsOfALadder(file)) {

@@ -17,6 +17,7 @@ struct Options {
   int context = 512;
   int windows = 0;
   CacheType cache = CacheType::kF16;
+  Arithmetic activations = Arithmetic::kFine;
   std::string database;
   CommonOptions common;
 };
@@ -27,6 +28,8 @@ Json ResultJson(const Options& options, const RunRecord& run, const Backend& bac
                {"context", options.context},
                {"cache", CacheName(options.cache)},
                {"backend", backend.description()},
+               {"activations", ArithmeticOf(run)},
+               {"engine", EngineJson(run)},
                {"threads", options.common.threads},
                {"windows", FigureJson(run, "windows")},
                {"tokens_scored", FigureJson(run, "tokens_scored")},
@@ -64,12 +67,17 @@ std::string ResultText(const Options& options, const RunRecord& run) {
   line("tokens scored", fmt::format("{} in {} windows of {}", FindMetric(run, "tokens_scored")->value,
                                     FindMetric(run, "windows")->value, options.context));
   line("perplexity", FigureText(run, "ppl", 4));
-  if (!run.base.has_value()) return text;
+  const std::string rounding = RoundingText(run);
+  if (!run.base.has_value()) {
+    if (!rounding.empty()) line("this engine's rounding", rounding);
+    return text;
+  }
   line("base", model(options.base, *run.base));
   line("perplexity of the base", FigureText(run, "base_ppl", 4));
   line("difference, paired", fmt::format("{} % ({})", FigureText(run, "delta_pct", 3), IntervalText(run, "delta_pct")));
   line("KL divergence", DivergenceText(run));
   line("same likeliest token", FigureText(run, "top1_agree", 4));
+  if (!rounding.empty()) line("this engine's rounding", rounding);
   return text;
 }
 
@@ -78,10 +86,13 @@ int Run(const Options& options) {
   Subject subject(options.model, *backend);
   const std::unique_ptr<Subject> base =
       options.base.empty() ? nullptr : std::make_unique<Subject>(options.base, *backend);
-  const RunRecord run =
-      MeasureTextPerplexity(subject, base.get(), options.text,
-                            {.context = options.context, .windows = options.windows, .cache = options.cache},
-                            {{"threads", std::to_string(options.common.threads)}});
+  const RunRecord run = MeasureTextPerplexity(subject, base.get(), options.text,
+                                              {.context = options.context,
+                                               .windows = options.windows,
+                                               .cache = options.cache,
+                                               .activations = options.activations,
+                                               .engine_rounding = EngineRounding::kOfModelsAndBase},
+                                              {{"threads", std::to_string(options.common.threads)}});
   Keep(options.database, {&run, 1});
   if (options.common.json) {
     PrintJson(ResultJson(options, run, *backend));
@@ -108,6 +119,15 @@ CommandAction AddPerplexity(CLI::App& app) {
       ->type_name("N");
   app.add_option("--base", options->base, "model to compare with, window by window: paired difference, KL divergence")
       ->type_name("MODEL");
+  app.add_option_function<std::string>(
+         "--activations",
+         [options](const std::string& name) {
+           options->activations = name == "fine" ? Arithmetic::kFine : Arithmetic::kEveryday;
+         },
+         "fine: so that the figures are the model's, with this engine's rounding beside them; everyday: as it decodes")
+      ->check(CLI::IsMember({"fine", "everyday"}))
+      ->default_str(std::string(ArithmeticName(options->activations)))
+      ->type_name("HOW");
   AddDatabaseOption(app, options->database);
   AddCacheOption(app, options->cache);
   AddCommonOptions(app, options->common, kThreads | kBackend | kJson);

@@ -29,7 +29,7 @@ TypeOverride ParseOverride(const std::string& text) {
   if (format == nullptr || equals == 0) {
     std::vector<std::string_view> names;
     for (const FormatTraits& row : Formats()) names.push_back(row.name);
-    Fail(ErrorKind::kUsage, "--tensor-type {}: not REGEX=TYPE; TYPE is one of {}", text, fmt::join(names, ", "));
+    Fail(ErrorKind::kUsage, "--tensor-type {}: not REGEX=TYPE; take a TYPE of {}", text, fmt::join(names, ", "));
   }
   return {text.substr(0, equals), format->format};
 }

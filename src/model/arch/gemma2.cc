@@ -29,7 +29,7 @@ ModelSpec BuildGemma2(const GgufFile& file) {
     layer.post_mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "post_attention_norm"), width);
     layer.post_ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "post_ffw_norm"), width);
     AttentionSpec a = builder.Attention(i, {});
-    if (builder.layers() == kLayersOf27B) {
+    if (builder.layers() == kLayersOf27B && !builder.keys.Has("attention.scale")) {
       a.scale = 1.0F / std::sqrt(static_cast<float>(width) / static_cast<float>(a.heads));
     }
     a.softcap = builder.keys.NonNegativeOr("attn_logit_softcapping", kScoreCap);

@@ -30,7 +30,7 @@ ModelSpec BuildGemma3(const GgufFile& file) {
     RopeOptions rope;
     if (local) rope = {.scaled = false, .base_key = "rope.freq_base_swa"};
     AttentionSpec a = builder.Attention(i, {.norms = HeadNorms::kEachHead, .rope = rope});
-    if (builder.layers() == kLayersOf27B) {
+    if (builder.layers() == kLayersOf27B && !builder.keys.Has("attention.scale")) {
       a.scale = 1.0F / std::sqrt(static_cast<float>(width) / static_cast<float>(a.heads));
     }
     if (local) a.window = window;

@@ -55,7 +55,7 @@ class Gemma4Builder {
     const bool local = IsLocal(layer);
     AttentionSpec a = local ? builder_.AttentionSizes(layer, "attention.key_length_swa", "attention.value_length_swa")
                             : builder_.AttentionSizes(layer);
-    a.scale = 1.0F;
+    a.scale = builder_.keys.ScaleOr("attention.scale", 1.0F);
     const auto name = [layer](std::string_view suffix) { return SpecBuilder::Block(layer, suffix); };
     a.q = builder_.NeedMatrix(name("attn_q.weight"), {width_, a.heads * a.head_dim});
     a.output = builder_.NeedMatrix(name("attn_output.weight"), {a.heads * a.head_dim, width_});

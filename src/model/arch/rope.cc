@@ -32,8 +32,9 @@ float FactorOf(const Hyperparameters& keys, const std::string& file, const std::
   const float old_name = keys.ScaleOr("rope.scale_linear", 1.0F);
   const float factor = keys.ScaleOr("rope.scaling.factor", old_name);
   if (factor < 1.0F / kLargestFactor || factor > kLargestFactor) {
-    Fail(ErrorKind::kUnsupported, "{}: rope scaling '{}' with factor {} (rope.scaling.factor): no model needs that",
-         file, kind, factor);
+    Fail(ErrorKind::kUnsupported,
+         "{}: rope scaling '{}' with factor {} (rope.scaling.factor), which no model needs; {}", file, kind, factor,
+         kGetAgain);
   }
   return factor;
 }
@@ -87,8 +88,9 @@ RopeSpec MakeRope(const Hyperparameters& keys, const std::string& file, int cont
     const int original = keys.IntOr("rope.scaling.original_context_length", context_length);
     yarn = MakeYarn(keys, factor, choice.dimensions, base, original);
     const float multiplier = keys.FloatOr("rope.scaling.yarn_log_multiplier", 0.0F);
-    rope.magnitude = static_cast<float>(YarnMagnitude(static_cast<double>(factor), 1.0) /
-                                        YarnMagnitude(static_cast<double>(factor), static_cast<double>(multiplier)));
+    const double found = YarnMagnitude(static_cast<double>(factor), 1.0) /
+                         YarnMagnitude(static_cast<double>(factor), static_cast<double>(multiplier));
+    rope.magnitude = keys.PositiveOr("rope.scaling.yarn_attn_factor", static_cast<float>(found));
   }
   // They mean nothing without YaRN.
   for (const std::string_view key : {"yarn_beta_fast", "yarn_beta_slow", "yarn_log_multiplier"}) {
