@@ -22,6 +22,7 @@
 #include "base/rng.h"
 #include "engine/session.h"
 #include "gguf/gguf.h"
+#include "known_models.h"
 #include "model/model_spec.h"
 #include "study_models.h"
 
@@ -275,11 +276,29 @@ std::vector<float> AllLogits(const std::filesystem::path& file, const std::strin
   return {logits.begin(), logits.end()};
 }
 
-class ArithmeticTest : public testing::TestWithParam<std::string> {};
+// A bundled model, or one of those with known answers.
+struct HalfModel {
+  std::string name;
+  bool bundled = true;
+
+  std::filesystem::path File() const { return bundled ? RungFile({name, ""}, Rung::kF16) : KnownModelFile(name); }
+  std::vector<Token> Tokens() const {
+    return bundled ? Golden(name)["tokens"].get<std::vector<Token>>() : AnswersOf(name).tokens;
+  }
+};
+
+std::vector<HalfModel> HalfModels() {
+  std::vector<HalfModel> models = {
+      {"tiny-qwen35-draft"}, {"tiny-qwen35moe"}, {"tiny-gemma3"}, {"tiny-qwen3"}, {"tiny-llama"}};
+  for (const std::string& name : KnownModels()) models.push_back({name, false});
+  return models;
+}
+
+class ArithmeticTest : public testing::TestWithParam<HalfModel> {};
 
 TEST_P(ArithmeticTest, OfCpuIsAsFarFromTheOraclesAsItsRoundingPutsIt) {
-  const std::filesystem::path file = RungFile({GetParam(), ""}, Rung::kF16);
-  std::vector<Token> tokens = Golden(GetParam())["tokens"].get<std::vector<Token>>();
+  const std::filesystem::path file = GetParam().File();
+  std::vector<Token> tokens = GetParam().Tokens();
   tokens.resize(96);
   const std::vector<float> exact = AllLogits(file, "ref", tokens, 512);
   struct Way {
@@ -305,10 +324,8 @@ TEST_P(ArithmeticTest, OfCpuIsAsFarFromTheOraclesAsItsRoundingPutsIt) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, ArithmeticTest,
-                         testing::Values("tiny-qwen35-draft", "tiny-qwen35moe", "tiny-gemma3", "tiny-qwen3",
-                                         "tiny-llama"),
-                         [](const auto& case_info) { return TestName(case_info.param); });
+INSTANTIATE_TEST_SUITE_P(Models, ArithmeticTest, testing::ValuesIn(HalfModels()),
+                         [](const auto& case_info) { return TestName(case_info.param.name); });
 
 }  // namespace
 }  // namespace assay

@@ -1,6 +1,7 @@
 // Every architecture against the known answers of an independent implementation (known_models.h). What the oracle in
 // double precision and transformers in float32 may differ by is what float32 rounds: 1e-3 of the logits' standard
-// deviation, and 1e-4 in the mean negative log-likelihood.
+// deviation, and 1e-4 in the mean negative log-likelihood. What the cpu backend may differ by is in
+// architectures_test.cc. Here is what holds bit by bit: batches, and speculation.
 
 #include <gtest/gtest.h>
 
@@ -10,8 +11,10 @@
 #include <span>
 #include <vector>
 
+#include "base/error.h"
 #include "decode/speculate.h"
 #include "engine/loaded_model.h"
+#include "forge/quantize.h"
 #include "known_models.h"
 #include "study_models.h"
 
@@ -59,6 +62,78 @@ TEST_P(KnownAnswersTest, OfTheOracle) {
   for (size_t t = 0; t < known.argmax.size(); ++t) {
     const float top = *std::max_element(row(t).begin(), row(t).end());
     EXPECT_NEAR(row(t)[static_cast<size_t>(known.argmax[t])], top, 2 * allowed) << "position " << t;
+  }
+}
+
+// The file itself, and it at Q4_0.
+std::filesystem::path QuantisedFile(const std::string& name) {
+  std::filesystem::path file = TemporaryPath(name + "-Q4_0.gguf");
+  if (!std::filesystem::exists(file)) {
+    QuantizeOptions options;
+    options.threads = 2;
+    QuantizeModel(GgufFile::Open(KnownModelFile(name)), file, Rung::kQ4_0, options);
+  }
+  return file;
+}
+
+// Logits of a text in batches of these sizes, the last of which may be longer.
+std::vector<float> InBatches(Engine& engine, std::span<const Token> text, std::span<const size_t> sizes) {
+  Session session(engine, {.context = static_cast<int>(text.size())});
+  std::vector<float> all;
+  size_t token = 0;
+  for (size_t i = 0; token < text.size(); ++i) {
+    const size_t count = std::min(sizes[i % sizes.size()], text.size() - token);
+    const std::span<const float> logits = session.Forward(text.subspan(token, count), Logits::kAll);
+    all.insert(all.end(), logits.begin(), logits.end());
+    token += count;
+  }
+  return all;
+}
+
+TEST_P(KnownAnswersTest, HaveTheSameBitsInEveryBatchOnEveryInstructionSet) {
+  const std::vector<Token> text = AnswersOf(GetParam()).tokens;
+  for (const std::filesystem::path& file : {KnownModelFile(GetParam()), QuantisedFile(GetParam())}) {
+    std::vector<float> first;
+    for (const std::string isa : {"cpu:portable", "cpu:avx2", "cpu:avx512"}) {
+      std::unique_ptr<Backend> backend;
+      try {
+        backend = MakeBackend(isa, 2);
+      } catch (const Error& error) {
+        ASSERT_EQ(error.kind(), ErrorKind::kUnsupported);
+        continue;  // not on this machine
+      }
+      LoadedModel loaded(file, *backend);
+      const std::vector<float> single = InBatches(loaded.engine, text, std::vector<size_t>{1});
+      const std::vector<float> batched = InBatches(loaded.engine, text, std::vector<size_t>{2, 5, 16, 17, 33});
+      EXPECT_TRUE(std::ranges::equal(single, batched)) << isa << ", " << file;
+      if (first.empty()) first = single;
+      EXPECT_TRUE(std::ranges::equal(single, first)) << isa << ", " << file;
+    }
+  }
+}
+
+TEST_P(KnownAnswersTest, SpeculationGivesTheTokensOfTheModelAlone) {
+  constexpr int kTokens = 32;
+  std::vector<Token> prompt = AnswersOf(GetParam()).tokens;
+  prompt.resize(40);
+  prompt.insert(prompt.end(), prompt.begin(), prompt.begin() + 20);  // so that there is something to look up
+  const int context = static_cast<int>(prompt.size()) + kTokens;
+  const std::unique_ptr<Backend> backend = MakeBackend("", 2);
+  LoadedModel target(KnownModelFile(GetParam()), *backend), draft(QuantisedFile(GetParam()), *backend);
+  const Tokenizer& tokenizer = *target.model->tokenizer;
+  const GenerateOptions options{.max_tokens = kTokens, .ignore_end = true};
+  Session alone(target.engine, {.context = context});
+  const std::vector<Token> expected = Generate(alone, prompt, options, tokenizer, {}).tokens;
+  ASSERT_EQ(expected.size(), static_cast<size_t>(kTokens));
+  for (const bool by_model : {false, true}) {
+    const SpeculationOptions speculation{.draft_length = 4};
+    const auto drafter = by_model ? MakeModelDrafter(draft.engine, {.context = context}) : MakeNgramDrafter();
+    Session session(target.engine, {.context = context, .rollback = RollbackFor(speculation)});
+    std::vector<SpeculationRound> rounds;
+    const std::vector<Token> found =
+        GenerateSpeculatively(session, *drafter, prompt, options, speculation, tokenizer, {}, rounds).tokens;
+    EXPECT_EQ(found, expected) << (by_model ? "drafted by the model at Q4_0" : "drafted by n-grams");
+    EXPECT_FALSE(rounds.empty());
   }
 }
 
