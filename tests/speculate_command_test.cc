@@ -239,9 +239,11 @@ TEST_F(SpeculateCommandTest, ADraftWhoseLogitsAreNotFiniteHelpsNobody) {
     for (const char* temperature : {"0", "0.8"}) {
       for (const char* k : {"4", "auto"}) {
         const Outcome outcome = RunAssay({"generate", "-m", kTarget, "--draft", draft, "-p", "The king", "-n", "16",
-                                          "-k", k, "--temp", temperature});
-        ExpectOneLineError(outcome, 4, "the draft model");
-        EXPECT_THAT(outcome.err, HasSubstr("not finite"));
+                                          "-k", k, "--temp", temperature, "--json"});
+        EXPECT_EQ(outcome.exit_code, 4);
+        EXPECT_EQ(json::parse(outcome.out)["error"]["exit_code"], 4);
+        EXPECT_THAT(outcome.err, testing::AllOf(HasSubstr("the draft model"), HasSubstr("not finite")));
+        EXPECT_EQ(outcome.err.find('\n'), outcome.err.size() - 1) << outcome.err;
       }
     }
     const json study = Measure({draft}, {"-k", "2"});

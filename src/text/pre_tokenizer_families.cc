@@ -51,6 +51,8 @@ constexpr std::string_view kYoutuScripts =
 constexpr std::string_view kAfmoeScripts =  // blocks of East and South-East Asia
     R"([\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{F900}-\x{FAFF}\x{3040}-\x{30FF}\x{FF65}-\x{FF9F}\x{2F00}-\x{2FDF}\x{E40}-\x{E7F}\x{E80}-\x{EFF}\x{1780}-\x{17FF}\x{1000}-\x{109F}\x{AA60}-\x{AA7F}\x{A9E0}-\x{A9FF}\x{AC00}-\x{D7AF}\x{1100}-\x{11FF}]+)";
 
+// Hugging Face's Digits knows Unicode 17.
+constexpr std::string_view kDigit = R"([\p{N}\x{11DE0}-\x{11DE9}\x{16FF4}-\x{16FF6}])";
 constexpr std::string_view kBloom = R"( ?[^(@|.,!?\x{2026}\x{3002}\x{FF0C}\x{3001}\x{964}\x{6D4}\x{60C})]+)";
 // Where a number ends at no word: \b of Hugging Face's engine, whose words have all of Alphabetic, Mark,
 // Decimal_Number, Connector_Punctuation and six numbers of Latin-1.
@@ -62,10 +64,10 @@ constexpr PreTokenizerFamily kFamilies[] = {
     {"gpt-2 phi-2 mpt olmo jais trillion granite-docling gigachat a.x-4.0 mellum exaone4 modern-bert jina-es jina-de "
      "jina-v2-es jina-v2-de jina-v1-en jina-v2-code roberta-bpe",
      {{{kGpt2}}}},
-    {"starcoder refact command-r smollm codeshell exaone minerva-7b mellum2", {{{R"(\p{N})"}, {kGpt2}}}},
+    {"starcoder refact command-r smollm codeshell exaone minerva-7b mellum2", {{{kDigit}, {kGpt2}}}},
     {"falcon", {{{"%++"}, {kGpt2}, {"[0-9][0-9][0-9]"}}}},
     {"chameleon",
-     {{{"<sentinel:[0-9]+>"}, {"IMGIMG[A-I]{1,4}Z"}, {R"([\t\n]|    |  )"}, {R"(\p{N})"}, {"%"}, {kGpt2}}},
+     {{{"<sentinel:[0-9]+>"}, {"IMGIMG[A-I]{1,4}Z"}, {R"([\t\n]|    |  )"}, {kDigit}, {"%"}, {kGpt2}}},
      false,
      true},
     {"llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano", {{{kLlama3}}}, true, true},
@@ -86,17 +88,12 @@ constexpr PreTokenizerFamily kFamilies[] = {
     {"kimi-k2", {{{kKimi}}}},
     {"deepseek-v3 hunyuan-dense joyai-llm", {{{R"(\p{N}{1,3})"}, {kHanAndKana}, {kDeepSeek3}}}},
     {"deepseek-llm",
-     {{{R"([\r\n])"},
-       {kDeepSeekLetters},
-       {kDeepSeekPunctuation},
-       {R"((?<![@])[@]++\z)"},
-       {kDeepSeekCjk},
-       {R"(\p{N})"}}}},
-    {"deepseek-coder", {{{R"([\r\n])"}, {R"([@]?\p{L}+)"}, {R"([@]?\p{P}+)"}, {kDeepSeekCjk}, {R"(\p{N})"}}}},
+     {{{R"([\r\n])"}, {kDeepSeekLetters}, {kDeepSeekPunctuation}, {R"((?<![@])[@]++\z)"}, {kDeepSeekCjk}, {kDigit}}}},
+    {"deepseek-coder", {{{R"([\r\n])"}, {R"([@]?\p{L}+)"}, {R"([@]?\p{P}+)"}, {kDeepSeekCjk}, {kDigit}}}},
     {"afmoe", {{{R"(\p{N}+)", Matches::kThrees}, {kAfmoeScripts}, {kDeepSeek3}}}},
     {"superbpe", {{{R"(\p{N}+)"}, {R"(\p{Nd}+)", Matches::kAtThrees}}}},
     {"poro-chat bloom gpt3-finnish", {{{kBloom}}}},
-    {"viking", {{{kBloom}, {R"(\p{N})"}}}},
+    {"viking", {{{kBloom}, {kDigit}}}},
     {"gemma4 granite-embed-multi-311m", {}, false, true, true},
     {"sarvam-moe", {}, false, false, true},
 };
