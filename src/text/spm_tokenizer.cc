@@ -262,9 +262,14 @@ void SpmTokenizer::EmitUnused(std::string_view text, const Splits& splits, std::
   }
 }
 
+// An unknown token is shown by its name where the names of special tokens are.
+const std::string& SpmTokenizer::Shown(Token token, bool special) const {
+  return special && type(token) == TokenType::kUnknown ? vocab_.tokens[token] : bytes_[token];
+}
+
 std::string SpmTokenizer::TokenBytes(Token token, bool special) const {
   CheckToken(token);
-  return IsShown(token, special) ? bytes_[token] : std::string();
+  return IsShown(token, special) ? Shown(token, special) : std::string();
 }
 
 std::string SpmTokenizer::Decode(std::span<const Token> tokens, bool special) const {
@@ -274,8 +279,9 @@ std::string SpmTokenizer::Decode(std::span<const Token> tokens, bool special) co
     CheckToken(token);
     if (!IsShown(token, special)) continue;
     const bool is_control = type(token) == TokenType::kControl;
-    const bool strip = is_first && !is_control && type(token) != TokenType::kByte && bytes_[token].starts_with(' ');
-    text += std::string_view(bytes_[token]).substr(strip ? 1 : 0);
+    const std::string& piece = Shown(token, special);
+    const bool strip = is_first && !is_control && type(token) != TokenType::kByte && piece.starts_with(' ');
+    text += std::string_view(piece).substr(strip ? 1 : 0);
     is_first = is_control && vocab_.add_space_prefix;
   }
   return text;

@@ -46,6 +46,7 @@ class SpmTokenizer final : public Tokenizer {
   void EncodePlain(std::string_view text, Encoding& encoding) const;
   void EncodeWord(std::string_view text, Encoding& encoding) const;
   std::optional<Merge> FindMerge(std::string_view text, const Symbol& left, const Symbol& right) const;
+  const std::string& Shown(Token token, bool special) const;
   void EmitUnknown(std::string_view text, std::vector<Token>& out) const;
   void EmitUnused(std::string_view text, const Splits& splits, std::vector<Token>& out) const;
 

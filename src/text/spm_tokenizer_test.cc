@@ -71,6 +71,8 @@ TEST(SpmTokenizer, UnknownCharactersInARunAreOneToken) {
   const auto tokenizer = Tokenizer::Make(SmallVocab({{"a", TokenType::kNormal}}), "t");
   EXPECT_EQ(tokenizer->Encode("xyaz\xFF\u4E2D", false), (Tokens{0, 3, 0}));
   EXPECT_EQ(tokenizer->Decode(Tokens{3, 0}, false), "a \u2047 ");
+  EXPECT_EQ(tokenizer->Encode("a<unk>a", true), (Tokens{3, 0, 3}));
+  EXPECT_EQ(tokenizer->Decode(Tokens{3, 0, 3}, true), "a<unk>a");
 }
 
 TEST(SpmTokenizer, UserDefinedTokensAreNeverCutAndControlTokensOnlyOnDemand) {
