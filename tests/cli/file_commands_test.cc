@@ -165,7 +165,7 @@ TEST(Tokenize, AFileThatDoesNotNameItsRulesIsReadWithAWarning) {
 
 TEST(Tokenize, RefusesWhatItCannotDo) {
   const TemporaryDirectory folder;
-  ExpectError(RunAssay({"tokenize", kModel}), 2, "tokenize needs a text: -p TEXT or -f FILE");
+  ExpectError(RunAssay({"tokenize", kModel}), 2, "tokenize needs a text: -p TEXT, -f FILE or --messages FILE");
   ExpectError(RunAssay({"tokenize", kModel, "-p", "a", "-f", "b"}), 2, "excludes");
   const std::string strange = VocabularyAlone(folder, {{"tokenizer.ggml.pre", GgufValue::Of("strange")}});
   ExpectError(RunAssay({"tokenize", strange, "-p", "a"}), 3, "unknown pre-tokenizer \"strange\"");
