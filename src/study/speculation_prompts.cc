@@ -33,7 +33,7 @@ Prompt ReadPrompt(std::string_view line, const std::string& place, size_t number
   Prompt read{.id = ReadId(json, place, number), .text = {}};
   const auto prompt = json.find("prompt");
   if (json.contains("messages")) {
-    if (prompt != json.end()) Fail(ErrorKind::kBadFile, "{}: both \"prompt\" and \"messages\"; {}", place, kForm);
+    if (prompt != json.end()) Fail(ErrorKind::kBadFile, R"({}: both "prompt" and "messages"; {})", place, kForm);
     Conversation conversation = ParseConversation(line, place);  // the order of keys is a template's business
     conversation.erase("id");
     read.conversation = conversation.dump();

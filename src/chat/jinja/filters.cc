@@ -643,7 +643,8 @@ Value ApplyFilter(Interpreter& run, std::string_view name, const Value& input, c
   if (row == nullptr) throw TemplateError(fmt::format("No filter named '{}' found.", name));
   if (row->filter == nullptr)
     throw TemplateUnsupported(fmt::format("it uses the filter {}, which Assay does not have", name));
-  const Interpreter::Deeper deeper(run, 0);  // filters apply others
+  const Interpreter::Deeper deeper(run, 0);  // filters apply others, and hand arguments on
+  run.budget().Step(arguments.positional.size() + arguments.named.size());
   return row->filter(run, input, arguments);
 }
 

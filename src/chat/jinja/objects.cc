@@ -155,7 +155,7 @@ Value StrftimeNow(Interpreter& run, const Arguments& arguments) {
   const std::string format = CFormat(bound.Text(0));
   if (format.empty()) return run.Text("");
   if (format.size() > kLongest / 8) throw TemplateError("strftime_now() with a format that long");
-  std::array<char, kLongest> buffer;
+  std::array<char, kLongest> buffer{};
   const size_t size = std::strftime(buffer.data(), buffer.size(), format.c_str(), &run.now());
   return run.Text(std::string(buffer.data(), size));
 }

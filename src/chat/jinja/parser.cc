@@ -25,7 +25,7 @@ class Parser {
 
   Program Run() {
     program_.body = Statements({});
-    if (!unknown_.empty()) throw unknown_.front();
+    if (!unknown_.empty()) throw TemplateError(unknown_.front());
     FindHiddenNames(program_);
     return std::move(program_);
   }
