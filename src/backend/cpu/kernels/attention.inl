@@ -121,7 +121,8 @@ inline void Attend(const AttendArgs& args) {
   for_rows([&](int, int h, const QueryRow& row, float* sums) {
     if (args.softcap > 0.0F) SoftCap(row.scores + row.begin, args.softcap, row.end - row.begin);
     // The slot after the last score keeps the factor of the sums.
-    row.scores[span] = SoftmaxWeights(row.scores + row.begin, row.end - row.begin, args.sinks == nullptr ? nullptr : args.sinks + h);
+    row.scores[span] =
+        SoftmaxWeights(row.scores + row.begin, row.end - row.begin, args.sinks == nullptr ? nullptr : args.sinks + h);
     for (int at = 0; at < padded; at += 16) Store(sums + at, Zero());
   });
   for (int tile = 0; tile < span; tile += kKeyTile) {

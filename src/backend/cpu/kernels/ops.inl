@@ -46,9 +46,7 @@ inline Floats GeluTanh(Floats x) {
 }
 
 // tanh x = 1 - 2 / (1 + e^2x), whose error is a few 2^-24 of 1: enough where it is a share of a cap.
-inline Floats Tanh(Floats x) {
-  return Sub(Set(1.0F), Div(Set(2.0F), Add(Set(1.0F), Exp(Add(x, x)))));
-}
+inline Floats Tanh(Floats x) { return Sub(Set(1.0F), Div(Set(2.0F), Add(Set(1.0F), Exp(Add(x, x))))); }
 inline Floats Capped(Floats x, float cap) { return Mul(Set(cap), Tanh(Div(x, Set(cap)))); }
 
 inline float SumOfProducts(const float* a, const float* b, int64_t count) {
