@@ -51,6 +51,16 @@ TEST(Synth, EveryRungLoads) {
   for (const RungTraits& rung : Rungs()) ExpectLoads(Small(FindSynthPreset("qwen35", "0.8B")), rung.rung);
 }
 
+TEST(Synth, AHybridOfTooFewLayersForAttentionLoads) {
+  const TemporaryDirectory directory;
+  SynthPreset small = Small(FindSynthPreset("qwen35", "0.8B"));
+  small.layers = 2;
+  SynthModel(small, directory / "m.gguf", {});
+  const std::unique_ptr<Model> model = Model::Open(directory / "m.gguf");
+  ASSERT_EQ(model->spec.layers.size(), 2U);
+  EXPECT_FALSE(model->spec.layers[1].attention.has_value());
+}
+
 TEST_P(SynthPresetTest, WeightsAreFiniteAndOfTheStatedSpread) {
   const TemporaryDirectory directory;
   SynthModel(Small(GetParam()), directory / "m.gguf", {});

@@ -264,6 +264,7 @@ def ladder_stops(w):
         need(time.monotonic() - began < 5, f"{time.monotonic() - began:.1f} s until signal {number} had an effect")
         need(b"kept in" in err, f"not told where the runs are kept: {err[-200:]}")
         w.path("assay.db").unlink()
+        shutil.rmtree(w.path("lad"))  # whose files this database would not know
     process = w.start(*arguments, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
     need(wait_until(lambda: w.path("assay.db").exists()), "no database came")
     process.send_signal(signal.SIGINT)

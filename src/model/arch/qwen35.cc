@@ -50,6 +50,14 @@ DeltaNetSpec FusedDeltaNet(SpecBuilder& builder, const GgufFile& file, int layer
   return d;
 }
 
+// Where no layer is attention, what the file says of it reaches nothing.
+void IgnoreAttention(const Hyperparameters& keys) {
+  for (const char* key : {"attention.head_count", "attention.head_count_kv", "attention.key_length",
+                          "attention.value_length", "rope.dimension_count", "rope.freq_base"}) {
+    keys.Ignore(key);
+  }
+}
+
 using DeltaNetBuilder = DeltaNetSpec (*)(SpecBuilder&, const GgufFile&, int layer);
 
 ModelSpec BuildHybrid(const GgufFile& file, bool moe, DeltaNetBuilder delta_net) {
@@ -57,6 +65,7 @@ ModelSpec BuildHybrid(const GgufFile& file, bool moe, DeltaNetBuilder delta_net)
   ModelSpec& spec = builder.spec;
   builder.keys.Ignore("rope.dimension_sections");  // for text all their positions are equal
   const int interval = builder.keys.IntOr("full_attention_interval", 4);
+  if (builder.layers() < interval) IgnoreAttention(builder.keys);
   for (int i = 0; i < builder.layers(); ++i) {
     LayerSpec layer;
     layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), spec.width);
