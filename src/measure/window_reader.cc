@@ -13,16 +13,6 @@ namespace {
 // So many tokens in a row that two readings share are no chance: from there on both go on alike.
 constexpr size_t kSharedTokens = 32;
 
-// A character of the Basic Multilingual Plane's scripts with many texts; 0 for others and for damaged ones.
-uint32_t CodeAt(std::string_view text, size_t at) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const size_t bytes = Utf8CharLength(text, at);
-  if (bytes == 1) return byte(at);
-  if (bytes == 2) return (byte(at) & 0x1FU) << 6 | (byte(at + 1) & 0x3FU);
-  if (bytes == 3) return (byte(at) & 0x0FU) << 12 | (byte(at + 1) & 0x3FU) << 6 | (byte(at + 2) & 0x3FU);
-  return 0;
-}
-
 struct Range {
   uint32_t first, last;
 };
@@ -38,7 +28,8 @@ constexpr Range kWordBegins[] = {
 // Every pre-tokenizer begins a new piece where a letter or a digit follows a line feed: words take no line feed in
 // front, and runs of white space end before a letter.
 bool BeginsWord(std::string_view text, size_t at) {
-  const uint32_t code = CodeAt(text, at);
+  if (Utf8CharLength(text, at) == 0) return false;
+  const uint32_t code = Utf8CodePoint(text, at);
   return std::ranges::any_of(kWordBegins, [code](const Range& r) { return code >= r.first && code <= r.last; });
 }
 
@@ -63,8 +54,6 @@ bool IsCuttable(const Tokenizer& tokenizer) {
   }
   return true;
 }
-
-bool AddsBos(const Tokenizer& tokenizer) { return tokenizer.vocab().add_bos && tokenizer.vocab().bos.has_value(); }
 
 // The last place at or before `at` where a character begins.
 size_t CharacterBegin(std::string_view text, size_t at) {
@@ -99,8 +88,8 @@ std::optional<Meeting> FindMeeting(std::span<const Token> here, std::span<const 
 
 WindowReader::WindowReader(const Tokenizer& tokenizer, std::string_view text, int context, Sizes sizes)
     : tokenizer_(tokenizer), text_(text), context_(context), sizes_(sizes), cuttable_(IsCuttable(tokenizer)) {
-  if (AddsBos(tokenizer)) {
-    pending_.push_back(*tokenizer.vocab().bos);
+  if (const std::optional<Token> bos = tokenizer.vocab().first_token()) {
+    pending_.push_back(*bos);
     tokens_read_ = 1;
   }
 }
@@ -199,7 +188,7 @@ bool WindowReader::Next(std::vector<Token>& window) {
   }
   const auto begin = pending_.begin() + static_cast<std::ptrdiff_t>(pending_begin_);
   window.assign(begin, begin + context_);
-  if (AddsBos(tokenizer_)) window.front() = *tokenizer_.vocab().bos;
+  if (const std::optional<Token> bos = tokenizer_.vocab().first_token()) window.front() = *bos;
   pending_begin_ += wanted;
   return true;
 }

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+
+#include "quant/q_layouts.h"
 
 // The super-blocks of 256 values as their fields, and the layouts of the fields in bytes. Sources: the block structures
 // and dequantize_row_* functions of ggml (ggml-common.h, ggml-quants.c); docs/formats.md has them in words.
@@ -67,6 +70,14 @@ struct Q6KLayout {
   static constexpr int kBytes = 210, kGroups = 16, kMinCode = -32, kMaxCode = 31, kMinScale = -128, kMaxScale = 127;
   static void Unpack(const uint8_t* src, Fields& fields);
   static void Pack(const Fields& fields, uint8_t* dst);
+};
+
+// What a code of SymmetricFields stands for: itself, or a level.
+struct PlainCodes {
+  static int Value(int8_t code) { return code; }
+};
+struct LevelCodes {
+  static int Value(int8_t code) { return kIq4NlLevels[static_cast<size_t>(code)]; }
 };
 
 }  // namespace assay

@@ -1,7 +1,6 @@
 #include "quant/bytes.h"
 #include "quant/codecs.h"
 #include "quant/k_layouts.h"
-#include "quant/q_layouts.h"
 
 // Decoders of the super-block formats. The order of the single-precision operations is part of the formats.
 
@@ -23,13 +22,6 @@ void DecodeAffine(const uint8_t* src, float* dst, int64_t count) {
     }
   }
 }
-
-struct PlainCodes {
-  static int Value(int8_t code) { return code; }
-};
-struct LevelCodes {
-  static int Value(int8_t code) { return kIq4NlLevels[static_cast<size_t>(code)]; }
-};
 
 template <typename Layout, typename Codes = PlainCodes>
 void DecodeSymmetric(const uint8_t* src, float* dst, int64_t count) {

@@ -4,7 +4,6 @@
 #include "quant/codecs.h"
 #include "quant/k_layouts.h"
 #include "quant/level_search.h"
-#include "quant/q_layouts.h"
 #include "quant/scale_search.h"
 
 // Encoders of Q3_K, Q6_K and IQ4_XS.
@@ -17,9 +16,8 @@ constexpr int kRounds = 3;
 // What the codes of a group stand for, and the search for its scale: whole numbers from the layout's least to its most,
 // or levels.
 template <typename Layout>
-struct WholeNumbers {
+struct WholeNumbers : PlainCodes {
   static constexpr int kLow = Layout::kMinCode, kHigh = Layout::kMaxCode;
-  static int Value(int8_t code) { return code; }
   static float Find(const float* x, const float* w, int count) { return FindScale(x, w, count, kLow, kHigh); }
   static Choice Best(const float* x, const float* w, int count, const Candidates& candidates) {
     return BestCandidate(x, w, count, kLow, kHigh, candidates);
@@ -29,8 +27,7 @@ struct WholeNumbers {
   }
 };
 
-struct Levels {
-  static int Value(int8_t code) { return kIq4NlLevels[static_cast<size_t>(code)]; }
+struct Levels : LevelCodes {
   static float Find(const float* x, const float* w, int count) { return FindLevelScale(x, w, count); }
   static Choice Best(const float* x, const float* w, int count, const Candidates& candidates) {
     return BestLevelCandidate(x, w, count, candidates);

@@ -31,8 +31,8 @@ void RequireSameTokenizer(const Tokenizer& a, std::string_view a_name, const Tok
          : left.scores != right.scores ? "scores"
                                        : "token types");
   }
-  const Token left_bos = left.add_bos && left.bos ? *left.bos : -1;
-  const Token right_bos = right.add_bos && right.bos ? *right.bos : -1;
+  const Token left_bos = left.first_token().value_or(-1);
+  const Token right_bos = right.first_token().value_or(-1);
   if (left_bos != right_bos) {
     Fail(ErrorKind::kUsage,
          "{} and {} begin a text differently: with token {} and {} (-1: none); take models of one family", a_name,

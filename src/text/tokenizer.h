@@ -28,6 +28,9 @@ struct VocabData {
   bool add_bos = false;
   bool add_eos = false;
   bool add_space_prefix = true;  // "llama" alone
+
+  // BOS where texts begin with it.
+  std::optional<Token> first_token() const { return add_bos ? bos : std::nullopt; }
 };
 
 // Whether texts begin with BOS where the file does not say it (tokenizer.ggml.add_bos_token): the family's habit.

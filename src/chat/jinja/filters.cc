@@ -13,6 +13,7 @@
 #include "chat/jinja/py_format.h"
 #include "chat/jinja/py_string.h"
 #include "chat/jinja/tests.h"
+#include "text/utf8.h"
 
 namespace assay::jinja {
 namespace {
@@ -116,9 +117,9 @@ std::string TitleWords(std::string_view text) {
   };
   std::string out;
   for (size_t begin = 0; begin < text.size();) {
-    const bool is_word = !separates(CharAt(text, begin));
+    const bool is_word = !separates(Utf8CodePoint(text, begin));
     size_t end = begin;
-    while (end < text.size() && separates(CharAt(text, end)) != is_word) end += CharBytes(text[end]);
+    while (end < text.size() && separates(Utf8CodePoint(text, end)) != is_word) end += CharBytes(text[end]);
     const size_t second = begin + CharBytes(text[begin]);
     out += Upper(text.substr(begin, second - begin)) + Lower(text.substr(second, end - second));
     begin = end;
@@ -191,7 +192,7 @@ Value WordCount(Interpreter& run, const Value& input, const Arguments& arguments
   int64_t count = 0;
   bool inside = false;
   for (size_t i = 0; i < text.size(); i += CharBytes(text[i])) {
-    const bool is_word = Is(CharClass::kWord, CharAt(text, i));
+    const bool is_word = Is(CharClass::kWord, Utf8CodePoint(text, i));
     if (is_word && !inside) ++count;
     inside = is_word;
   }

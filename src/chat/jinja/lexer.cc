@@ -70,7 +70,7 @@ class Lexer {
     position_ += bytes;
   }
   void PassSpace() {
-    while (position_ < source_.size() && IsSpace(CharAt(source_, position_))) Pass(CharBytes(source_[position_]));
+    while (position_ < source_.size() && IsSpace(Utf8CodePoint(source_, position_))) Pass(CharBytes(source_[position_]));
   }
   void Add(TokenKind kind, std::string text) {
     tokens_.push_back({.kind = kind, .text = std::move(text), .line = line_});
@@ -179,7 +179,7 @@ class Lexer {
     Fail("a raw block has no end");
   }
   size_t SpaceEnd(size_t i) const {
-    while (i < source_.size() && IsSpace(CharAt(source_, i))) i += CharBytes(source_[i]);
+    while (i < source_.size() && IsSpace(Utf8CodePoint(source_, i))) i += CharBytes(source_[i]);
     return i;
   }
 
@@ -197,7 +197,7 @@ class Lexer {
         }
       }
       if (position_ >= source_.size()) Fail("a tag has no end");
-      if (IsSpace(CharAt(source_, position_))) {
+      if (IsSpace(Utf8CodePoint(source_, position_))) {
         PassSpace();
       } else {
         One(open);
@@ -336,7 +336,7 @@ class Lexer {
     if (c == 'N') Fail("\\N{...} is not supported; write the character");
     out += '\\';
     // Jinja2 writes what is beyond ASCII as an escape first, and this backslash is then taken for a part of that.
-    const uint32_t code = CharAt(text, 1);
+    const uint32_t code = Utf8CodePoint(text, 1);
     if (code < 0x80) {
       out += c;
     } else {

@@ -12,6 +12,7 @@
 #include "chat/jinja/objects.h"
 #include "chat/jinja/py_format.h"
 #include "chat/jinja/py_string.h"
+#include "text/utf8.h"
 
 namespace assay::jinja {
 namespace {
@@ -241,7 +242,7 @@ Value AllAre(Interpreter& run, const Value& self, const Arguments& arguments) {
   const std::string& text = Bytes(self);
   run.budget().ScanChars(text.size());
   for (size_t i = 0; i < text.size(); i += CharBytes(text[i])) {
-    if (!kHas(CharAt(text, i))) return Value(false);
+    if (!kHas(Utf8CodePoint(text, i))) return Value(false);
   }
   return Value(!text.empty());
 }
@@ -273,7 +274,7 @@ Value IsTitle(Interpreter& run, const Value& self, const Arguments& arguments) {
   run.budget().ScanChars(text.size());
   bool inside = false, some = false;
   for (size_t i = 0; i < text.size(); i += CharBytes(text[i])) {
-    const uint32_t code = CharAt(text, i);
+    const uint32_t code = Utf8CodePoint(text, i);
     const bool upper = Is(CharClass::kUpper, code) || Is(CharClass::kTitle, code);
     if (upper && inside) return Value(false);
     if (!upper && Is(CharClass::kLower, code) && !inside) return Value(false);

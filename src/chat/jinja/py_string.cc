@@ -10,6 +10,7 @@
 
 #include "chat/jinja/case_table.h"
 #include "chat/jinja/char_class.h"
+#include "text/utf8.h"
 
 namespace assay::jinja {
 namespace {
@@ -53,21 +54,21 @@ bool IsFinalSigma(std::string_view text, size_t begin, size_t end) {
   while (before > 0 && !cased_before) {
     do --before;
     while ((static_cast<uint8_t>(text[before]) & 0xC0) == 0x80);
-    const uint32_t code = CharAt(text, before);
+    const uint32_t code = Utf8CodePoint(text, before);
     if (Is(CharClass::kIgnorable, code)) continue;
     if (!Is(CharClass::kCased, code)) return false;
     cased_before = true;
   }
   if (!cased_before) return false;
   for (size_t after = end; after < text.size(); after += CharBytes(text[after])) {
-    const uint32_t code = CharAt(text, after);
+    const uint32_t code = Utf8CodePoint(text, after);
     if (!Is(CharClass::kIgnorable, code)) return !Is(CharClass::kCased, code);
   }
   return true;
 }
 
 void AppendLower(std::string& out, std::string_view text, size_t position) {
-  const uint32_t code = CharAt(text, position);
+  const uint32_t code = Utf8CodePoint(text, position);
   if (code == kCapitalSigma) {
     AppendChar(out, IsFinalSigma(text, position, position + CharBytes(text[position])) ? kFinalSigma : kSmallSigma);
   } else if (!AppendSpecial(out, LowerSpecials(), code)) {
@@ -122,15 +123,6 @@ int BaseOfPrefix(std::string_view text) {
 }
 
 }  // namespace
-
-uint32_t CharAt(std::string_view text, size_t position) {
-  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(text[position + i])); };
-  const uint32_t lead = byte(0);
-  if (lead < 0x80) return lead;
-  if (lead < 0xE0) return (lead & 0x1F) << 6 | (byte(1) & 0x3F);
-  if (lead < 0xF0) return (lead & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F);
-  return (lead & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F);
-}
 
 size_t CharBytes(char lead) {
   const auto byte = static_cast<uint8_t>(lead);
@@ -205,7 +197,7 @@ bool IsCase(Budget& budget, std::string_view text, bool upper) {
   budget.ScanChars(text.size());
   bool some = false;
   for (size_t i = 0; i < text.size(); i += CharBytes(text[i])) {
-    const uint32_t code = CharAt(text, i);
+    const uint32_t code = Utf8CodePoint(text, i);
     if (Is(upper ? CharClass::kLower : CharClass::kUpper, code) || Is(CharClass::kTitle, code)) return false;
     some = some || Is(upper ? CharClass::kUpper : CharClass::kLower, code);
   }
@@ -213,7 +205,7 @@ bool IsCase(Budget& budget, std::string_view text, bool upper) {
 }
 
 std::string Upper(std::string_view text) {
-  return MapChars(text, [&](std::string& out, size_t i) { AppendUpper(out, CharAt(text, i)); });
+  return MapChars(text, [&](std::string& out, size_t i) { AppendUpper(out, Utf8CodePoint(text, i)); });
 }
 
 std::string Lower(std::string_view text) {
@@ -223,7 +215,7 @@ std::string Lower(std::string_view text) {
 std::string Capitalize(std::string_view text) {
   return MapChars(text, [&](std::string& out, size_t i) {
     if (i == 0) {
-      AppendTitle(out, CharAt(text, i));
+      AppendTitle(out, Utf8CodePoint(text, i));
     } else {
       AppendLower(out, text, i);
     }
@@ -233,7 +225,7 @@ std::string Capitalize(std::string_view text) {
 std::string Title(std::string_view text) {
   bool inside = false;
   return MapChars(text, [&](std::string& out, size_t i) {
-    const uint32_t code = CharAt(text, i);
+    const uint32_t code = Utf8CodePoint(text, i);
     if (inside) {
       AppendLower(out, text, i);
     } else {
@@ -245,7 +237,7 @@ std::string Title(std::string_view text) {
 
 std::string SwapCase(std::string_view text) {
   return MapChars(text, [&](std::string& out, size_t i) {
-    const uint32_t code = CharAt(text, i);
+    const uint32_t code = Utf8CodePoint(text, i);
     if (Is(CharClass::kUpper, code)) {
       AppendLower(out, text, i);
     } else if (Is(CharClass::kLower, code)) {
@@ -265,7 +257,7 @@ size_t FindText(std::string_view text, std::string_view part, size_t from) {
 
 std::string_view Strip(std::string_view text, const std::optional<std::string_view>& chars, Sides sides) {
   const auto goes = [&](size_t position) {
-    if (!chars) return IsSpace(CharAt(text, position));
+    if (!chars) return IsSpace(Utf8CodePoint(text, position));
     return chars->find(text.substr(position, CharBytes(text[position]))) != std::string_view::npos;
   };
   while (sides.left && !text.empty() && goes(0)) text.remove_prefix(CharBytes(text[0]));
@@ -284,7 +276,7 @@ std::vector<std::string_view> SplitSpace(std::string_view text, int64_t limit) {
     if (text.empty()) return pieces;
     if (limit >= 0 && static_cast<int64_t>(pieces.size()) == limit) break;
     size_t end = 0;
-    while (end < text.size() && !IsSpace(CharAt(text, end))) end += CharBytes(text[end]);
+    while (end < text.size() && !IsSpace(Utf8CodePoint(text, end))) end += CharBytes(text[end]);
     pieces.push_back(text.substr(0, end));
     text.remove_prefix(end);
   }
@@ -304,7 +296,7 @@ std::vector<std::string_view> SplitSpaceFromRight(std::string_view text, int64_t
     size_t begin = text.size();
     while (begin > 0) {
       const size_t previous = PreviousChar(text, begin);
-      if (IsSpace(CharAt(text, previous))) break;
+      if (IsSpace(Utf8CodePoint(text, previous))) break;
       begin = previous;
     }
     pieces.push_back(text.substr(begin));
@@ -344,7 +336,7 @@ std::vector<std::string_view> SplitLines(std::string_view text, bool keep_ends) 
   size_t begin = 0;
   for (size_t i = 0; i < text.size();) {
     const size_t next = i + CharBytes(text[i]);
-    if (!EndsLine(CharAt(text, i))) {
+    if (!EndsLine(Utf8CodePoint(text, i))) {
       i = next;
       continue;
     }
@@ -422,7 +414,7 @@ std::string ReprText(std::string_view text) {
   const char quote = has_single && text.find('"') == std::string_view::npos ? '"' : '\'';
   std::string out(1, quote);
   for (size_t i = 0; i < text.size(); i += CharBytes(text[i])) {
-    const uint32_t code = CharAt(text, i);
+    const uint32_t code = Utf8CodePoint(text, i);
     if (code == static_cast<uint32_t>(quote) || code == '\\') {
       out += '\\';
       out += text[i];

@@ -14,8 +14,7 @@ namespace assay::jinja {
 
 // Python's str over well-formed UTF-8: positions and lengths count characters.
 
-uint32_t CharAt(std::string_view text, size_t position);  // the character that starts at this byte
-size_t CharBytes(char lead);                              // bytes of the character with this first byte
+size_t CharBytes(char lead);  // bytes of the character with this first byte
 void AppendChar(std::string& text, uint32_t code);
 size_t CountChars(std::string_view text);
 size_t ByteOffset(std::string_view text, size_t chars);  // of the character with this index; text.size() past the end

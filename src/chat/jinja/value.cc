@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "chat/jinja/py_string.h"
+#include "text/utf8.h"
 
 namespace assay::jinja {
 int NestingOf(const Value& value) {
@@ -192,7 +193,7 @@ class JsonWriter {
     Add(quoted + "\"");
   }
   void AppendQuoted(std::string& out, std::string_view text, size_t position) const {
-    const uint32_t code = CharAt(text, position);
+    const uint32_t code = Utf8CodePoint(text, position);
     constexpr std::string_view kShort = "\"\\\b\f\n\r\t", kLetters = "\"\\bfnrt";
     const size_t found = code < 0x80 ? kShort.find(static_cast<char>(code)) : std::string_view::npos;
     if (found != std::string_view::npos) {

@@ -59,7 +59,7 @@ std::vector<Token> PromptTokens(const Options& options, const Model& model) {
   if (options.chat.chat) {
     const Conversation conversation = AskConversation(options.chat.system, text);
     const std::string chat = ChatText(model.file, tokenizer.vocab(), conversation, options.chat.template_file);
-    return EncodePrompt(tokenizer, chat, /*parse_special=*/true, /*with_bos=*/false).tokens;
+    return tokenizer.Encode(chat, /*parse_special=*/true);
   }
   EncodedPrompt prompt = EncodePrompt(tokenizer, text);
   WarnOfBos(prompt);

@@ -14,14 +14,12 @@ ModelSpec BuildCohere2(const GgufFile& file) {
   const int width = builder.spec.width;
   builder.spec.output_norm.factor = builder.keys.ScaleOr("logit_scale", 1.0F);
   const int window = builder.keys.Int("attention.sliding_window");
-  builder.keys.Ignore("rope.freq_base_swa");
   for (int i = 0; i < builder.layers(); ++i) {
     LayerSpec layer;
     layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
     layer.parallel = true;
     const bool local = builder.IsWindowLayer(i, kFullEvery);
-    RopeOptions rope = {.neox = false};
-    if (builder.keys.Has("rope.freq_base_swa")) rope.base_key = "rope.freq_base_swa";
+    const RopeOptions rope = {.neox = false, .base_key = builder.RopeBaseKey(local)};
     AttentionOptions options = {.rope = rope};
     if (!local) options.rope.reset();
     layer.attention = builder.Attention(i, options);

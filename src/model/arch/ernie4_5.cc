@@ -6,11 +6,8 @@ namespace assay {
 // ERNIE 4.5, dense: Llama's layers with adjacent-pair RoPE.
 ModelSpec BuildErnie45(const GgufFile& file) {
   SpecBuilder builder(file);
-  const int width = builder.spec.width;
   for (int i = 0; i < builder.layers(); ++i) {
-    LayerSpec layer;
-    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
-    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    LayerSpec layer = builder.PreNormLayer(i);
     layer.attention = builder.Attention(i, {.rope = RopeOptions{.neox = false}});
     layer.ffn = builder.Ffn(i, {});
     builder.spec.layers.push_back(std::move(layer));

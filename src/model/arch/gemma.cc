@@ -11,9 +11,7 @@ ModelSpec BuildGemma(const GgufFile& file) {
   const int width = builder.spec.width;
   builder.spec.embedding_scale = std::sqrt(static_cast<float>(width));
   for (int i = 0; i < builder.layers(); ++i) {
-    LayerSpec layer;
-    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
-    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    LayerSpec layer = builder.PreNormLayer(i);
     layer.attention = builder.Attention(i, {});
     layer.ffn = builder.Ffn(i, {.activation = FfnActivation::kGeluTanh});
     builder.spec.layers.push_back(std::move(layer));

@@ -23,11 +23,8 @@ ModelSpec BuildGemma2(const GgufFile& file) {
   builder.spec.embedding_scale = std::sqrt(static_cast<float>(width));
   builder.spec.logit_softcap = builder.keys.NonNegativeOr("final_logit_softcapping", kLogitCap);
   for (int i = 0; i < builder.layers(); ++i) {
-    LayerSpec layer;
-    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
-    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
-    layer.post_mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "post_attention_norm"), width);
-    layer.post_ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "post_ffw_norm"), width);
+    LayerSpec layer = builder.PreNormLayer(i);
+    builder.AddPostNorms(i, layer);
     AttentionSpec a = builder.Attention(i, {});
     if (builder.layers() == kLayersOf27B && !builder.keys.Has("attention.scale")) {
       a.scale = 1.0F / std::sqrt(static_cast<float>(width) / static_cast<float>(a.heads));

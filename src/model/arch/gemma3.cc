@@ -21,11 +21,8 @@ ModelSpec BuildGemma3(const GgufFile& file) {
   builder.spec.logit_softcap = builder.keys.NonNegativeOr("final_logit_softcapping", 0.0F);
   const int window = builder.Window();
   for (int i = 0; i < builder.layers(); ++i) {
-    LayerSpec layer;
-    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
-    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
-    layer.post_mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "post_attention_norm"), width);
-    layer.post_ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "post_ffw_norm"), width);
+    LayerSpec layer = builder.PreNormLayer(i);
+    builder.AddPostNorms(i, layer);
     const bool local = window > 0 && builder.IsWindowLayer(i, kGlobalEvery);
     RopeOptions rope;
     if (local) rope = {.scaled = false, .base_key = "rope.freq_base_swa"};

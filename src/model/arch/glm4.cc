@@ -7,13 +7,9 @@ namespace assay {
 // matrix.
 ModelSpec BuildGlm4(const GgufFile& file) {
   SpecBuilder builder(file);
-  const int width = builder.spec.width;
   for (int i = 0; i < builder.layers(); ++i) {
-    LayerSpec layer;
-    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
-    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
-    layer.post_mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "post_attention_norm"), width);
-    layer.post_ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "post_ffw_norm"), width);
+    LayerSpec layer = builder.PreNormLayer(i);
+    builder.AddPostNorms(i, layer);
     layer.attention = builder.Attention(i, {.rope = RopeOptions{.neox = false}});
     layer.ffn = builder.Ffn(i, {.fused = true});
     builder.spec.layers.push_back(std::move(layer));

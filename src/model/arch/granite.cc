@@ -8,16 +8,13 @@ namespace assay {
 // rope.scaling.finetuned.
 ModelSpec BuildGranite(const GgufFile& file) {
   SpecBuilder builder(file);
-  const int width = builder.spec.width;
   builder.spec.embedding_scale = builder.keys.ScaleOr("embedding_scale", 1.0F);
   builder.spec.output_norm.factor = 1.0F / builder.keys.ScaleOr("logit_scale", 1.0F);
   const float residual_scale = builder.keys.ScaleOr("residual_scale", 1.0F);
   AttentionOptions options = {.rope = RopeOptions{.neox = false, .divisors = true}};
   if (!builder.keys.BoolOr("rope.scaling.finetuned", true)) options.rope.reset();
   for (int i = 0; i < builder.layers(); ++i) {
-    LayerSpec layer;
-    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
-    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    LayerSpec layer = builder.PreNormLayer(i);
     layer.residual_scale = residual_scale;
     layer.attention = builder.Attention(i, options);
     if (builder.HasExperts()) {

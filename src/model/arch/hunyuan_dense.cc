@@ -6,11 +6,8 @@ namespace assay {
 // Hunyuan, dense: norms on the heads of q and k after RoPE, whose base the converter has stretched already.
 ModelSpec BuildHunyuanDense(const GgufFile& file) {
   SpecBuilder builder(file);
-  const int width = builder.spec.width;
   for (int i = 0; i < builder.layers(); ++i) {
-    LayerSpec layer;
-    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
-    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    LayerSpec layer = builder.PreNormLayer(i);
     layer.attention = builder.Attention(i, {.norms = HeadNorms::kEachHead});
     layer.attention->norms_after_rope = true;
     layer.ffn = builder.Ffn(i, {});

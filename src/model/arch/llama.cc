@@ -8,11 +8,8 @@ namespace assay {
 // layer.
 ModelSpec BuildLlama(const GgufFile& file) {
   SpecBuilder builder(file);
-  const int width = builder.spec.width;
   for (int i = 0; i < builder.layers(); ++i) {
-    LayerSpec layer;
-    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
-    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    LayerSpec layer = builder.PreNormLayer(i);
     layer.attention = builder.Attention(i, {.rope = RopeOptions{.neox = false, .divisors = true}});
     if (builder.HasExperts()) {
       layer.moe = builder.Moe(i, {.width = builder.keys.IntAt("feed_forward_length", i)});

@@ -6,14 +6,11 @@ namespace assay {
 // Mistral 3 (Ministral): Llama's layers; queries beyond the original context are scaled by their position.
 ModelSpec BuildMistral3(const GgufFile& file) {
   SpecBuilder builder(file);
-  const int width = builder.spec.width;
   TemperatureSpec temperature;
   temperature.scale = builder.keys.NonNegativeOr("attention.temperature_scale", 0.0F);
   temperature.floor = builder.keys.IntOr("rope.scaling.original_context_length", builder.spec.context_length);
   for (int i = 0; i < builder.layers(); ++i) {
-    LayerSpec layer;
-    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
-    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    LayerSpec layer = builder.PreNormLayer(i);
     layer.attention = builder.Attention(i, {.rope = RopeOptions{.neox = false, .divisors = true}});
     layer.attention->temperature = temperature;
     layer.ffn = builder.Ffn(i, {});

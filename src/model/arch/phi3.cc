@@ -7,11 +7,8 @@ namespace assay {
 // head, with LongRoPE's divisors where they are there.
 ModelSpec BuildPhi3(const GgufFile& file) {
   SpecBuilder builder(file);
-  const int width = builder.spec.width;
   for (int i = 0; i < builder.layers(); ++i) {
-    LayerSpec layer;
-    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
-    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    LayerSpec layer = builder.PreNormLayer(i);
     layer.attention = builder.Attention(i, {.rope = RopeOptions{.divisors = true}});
     layer.attention->window = builder.Window();
     layer.ffn = builder.Ffn(i, {.fused = true});

@@ -6,11 +6,8 @@ namespace assay {
 // Qwen2 and 2.5: biases of queries, keys and values.
 ModelSpec BuildQwen2(const GgufFile& file) {
   SpecBuilder builder(file);
-  const int width = builder.spec.width;
   for (int i = 0; i < builder.layers(); ++i) {
-    LayerSpec layer;
-    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
-    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    LayerSpec layer = builder.PreNormLayer(i);
     layer.attention = builder.Attention(i, {.biases = true});
     layer.ffn = builder.Ffn(i, {});
     builder.spec.layers.push_back(std::move(layer));

@@ -6,11 +6,8 @@ namespace assay {
 // Qwen1.5 and 2 with experts: weights of the softmax over all of them, as they are, and a shared expert with a gate.
 ModelSpec BuildQwen2Moe(const GgufFile& file) {
   SpecBuilder builder(file);
-  const int width = builder.spec.width;
   for (int i = 0; i < builder.layers(); ++i) {
-    LayerSpec layer;
-    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
-    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    LayerSpec layer = builder.PreNormLayer(i);
     layer.attention = builder.Attention(i, {.biases = true});
     const int ffn_width = builder.keys.Int("feed_forward_length");
     const int used = builder.keys.IntAt("expert_used_count", i);

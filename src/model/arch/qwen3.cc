@@ -7,12 +7,9 @@ namespace assay {
 // own hyperparameter.
 ModelSpec BuildQwen3(const GgufFile& file) {
   SpecBuilder builder(file);
-  const int width = builder.spec.width;
   const bool moe = builder.spec.architecture == "qwen3moe";
   for (int i = 0; i < builder.layers(); ++i) {
-    LayerSpec layer;
-    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
-    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    LayerSpec layer = builder.PreNormLayer(i);
     layer.attention = builder.Attention(i, {.norms = HeadNorms::kEachHead});
     if (moe) {
       layer.moe = builder.Moe(i, {});

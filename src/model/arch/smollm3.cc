@@ -11,11 +11,8 @@ constexpr int kNoRopeEvery = 4;  // no key says so
 // SmolLM3: Llama's layers, every fourth without positions (NoPE, Yang et al. 2025).
 ModelSpec BuildSmolLm3(const GgufFile& file) {
   SpecBuilder builder(file);
-  const int width = builder.spec.width;
   for (int i = 0; i < builder.layers(); ++i) {
-    LayerSpec layer;
-    layer.mixer_norm = builder.NeedNorm(SpecBuilder::Block(i, "attn_norm"), width);
-    layer.ffn_norm = builder.NeedNorm(SpecBuilder::Block(i, "ffn_norm"), width);
+    LayerSpec layer = builder.PreNormLayer(i);
     AttentionOptions options = {.rope = RopeOptions{.neox = false}};
     if ((i + 1) % kNoRopeEvery == 0) options.rope.reset();
     layer.attention = builder.Attention(i, options);

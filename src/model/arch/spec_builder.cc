@@ -71,7 +71,7 @@ SpecBuilder::SpecBuilder(const GgufFile& file, NormKind norms) : keys(file), fil
   spec.output_bias = MaybeVector("output.bias", spec.vocab);
 }
 
-const GgufTensor* SpecBuilder::Find(const std::string& name, std::initializer_list<int> shape) {
+const GgufTensor* SpecBuilder::Maybe(const std::string& name, std::initializer_list<int> shape) {
   const GgufTensor* tensor = file_.FindTensor(name);
   if (tensor == nullptr) return nullptr;
   if (!SameShape(tensor->shape, shape)) {
@@ -83,16 +83,12 @@ const GgufTensor* SpecBuilder::Find(const std::string& name, std::initializer_li
 }
 
 const GgufTensor* SpecBuilder::Need(const std::string& name, std::initializer_list<int> shape) {
-  const GgufTensor* tensor = Find(name, shape);
+  const GgufTensor* tensor = Maybe(name, shape);
   if (tensor == nullptr) {
     Fail(ErrorKind::kBadFile, "{}: tensor {} is missing, {} needs it with shape {}; {}", file_.path().string(), name,
          spec.architecture, ShapeText(shape), kGetAgain);
   }
   return tensor;
-}
-
-const GgufTensor* SpecBuilder::Maybe(const std::string& name, std::initializer_list<int> shape) {
-  return Find(name, shape);
 }
 
 std::string SpecBuilder::Block(int layer, std::string_view suffix) { return fmt::format("blk.{}.{}", layer, suffix); }
@@ -117,6 +113,18 @@ NormSpec SpecBuilder::NeedNormOfHeads(const std::string& name, int width, int he
   return norm;
 }
 
+LayerSpec SpecBuilder::PreNormLayer(int layer) {
+  LayerSpec made;
+  made.mixer_norm = NeedNorm(Block(layer, "attn_norm"), spec.width);
+  made.ffn_norm = NeedNorm(Block(layer, "ffn_norm"), spec.width);
+  return made;
+}
+
+void SpecBuilder::AddPostNorms(int layer, LayerSpec& made) {
+  made.post_mixer_norm = NeedNorm(Block(layer, "post_attention_norm"), spec.width);
+  made.post_ffn_norm = NeedNorm(Block(layer, "post_ffw_norm"), spec.width);
+}
+
 float SpecBuilder::Scalar(const std::string& name) {
   const GgufTensor* tensor = Need(name, {1});
   float value = 0.0F;
@@ -124,6 +132,12 @@ float SpecBuilder::Scalar(const std::string& name) {
   if (!std::isfinite(value))
     Fail(ErrorKind::kBadFile, "{}: {} is {}; {}", file_.path().string(), name, value, kGetAgain);
   return value;
+}
+
+std::string_view SpecBuilder::RopeBaseKey(bool window) const {
+  constexpr std::string_view kOfWindows = "rope.freq_base_swa";
+  keys.Ignore(kOfWindows);  // where no layer has a window
+  return window && keys.Has(kOfWindows) ? kOfWindows : "rope.freq_base";
 }
 
 RopeSpec SpecBuilder::Rope(int head_dim, const RopeOptions& options) {

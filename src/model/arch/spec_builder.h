@@ -71,11 +71,19 @@ class SpecBuilder {
   // "blk.<layer>.<suffix>"
   static std::string Block(int layer, std::string_view suffix);
 
+  // A layer with attn_norm before its mixer and ffn_norm before its feed-forward network, and nothing else yet.
+  LayerSpec PreNormLayer(int layer);
+  // post_attention_norm and post_ffw_norm, behind them.
+  void AddPostNorms(int layer, LayerSpec& made);
+
   // One number of a scalar tensor.
   float Scalar(const std::string& name);
 
   // Over as many dimensions of a head as the file says, or all.
   RopeSpec Rope(int head_dim, const RopeOptions& options);
+
+  // The key of a layer's RoPE base, where those of a window may have their own (rope.freq_base_swa).
+  std::string_view RopeBaseKey(bool window) const;
 
   // Head counts and sizes, and the scale: attention.scale or 1/sqrt(head size).
   AttentionSpec AttentionSizes(int layer, std::string_view key_length = "attention.key_length",
@@ -106,7 +114,6 @@ class SpecBuilder {
 
  private:
   void AddQkv(int layer, const AttentionOptions& options, AttentionSpec& a);
-  const GgufTensor* Find(const std::string& name, std::initializer_list<int> shape);
   bool IsPredictionHead(std::string_view tensor) const;
 
   const GgufFile& file_;
