@@ -37,6 +37,8 @@ class DistantDrafter : public Drafter {
 
   std::string description() const override { return "distant " + inner_->description(); }
 
+  std::shared_ptr<const DrafterIdentity> identity() const override { return who_; }
+
   void Prepare(std::span<const Token> prompt) override {
     Drop();
     failure_.reset();
