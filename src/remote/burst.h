@@ -57,7 +57,8 @@ struct BurstAnswer {
   uint64_t key = 0;  // hash of the text that the guesses follow
   std::vector<Token> tokens = {};
   std::vector<Proposal> proposals = {};  // empty for greedy guesses
-  uint64_t logit_hash = 0;               // over the rows of logits (decode/top_hash.h)
+  // Over the rows of logits so far (decode/top_hash.h): of each guess, and of one that ended them.
+  std::vector<uint64_t> logit_hashes = {};
   double compute_seconds = 0.0;
   double queue_seconds = 0.0;
   double server_seconds = 0.0;

@@ -14,9 +14,9 @@ namespace {
 
 constexpr int kMostRollback = 64;  // of a session
 // Continuations that are drafted ahead, and pushed, behind one answer.
-constexpr size_t kMostBranches = 8;
+constexpr size_t kMostBranches = 4;
 // What is less likely than this is not worth a forward pass.
-constexpr double kLeastChance = 0.02;
+constexpr double kLeastChance = 0.05;
 constexpr size_t kLongestText = size_t{1} << 22;
 
 float Largest(std::span<const float> values) {
@@ -254,11 +254,10 @@ std::span<const float> DraftSession::Decode(std::span<const Token> path) {
 }
 
 BurstAnswer DraftSession::AnswerOf(const Branch& branch) const {
-  return {.key = branch.key,
-          .tokens = branch.tokens,
-          .proposals = branch.proposals,
-          .logit_hash = branch.rows.empty() ? 0 : branch.rows.back().value(),
-          .compute_seconds = branch.seconds};
+  BurstAnswer answer{
+      .key = branch.key, .tokens = branch.tokens, .proposals = branch.proposals, .compute_seconds = branch.seconds};
+  for (const Hash& row : branch.rows) answer.logit_hashes.push_back(row.value());
+  return answer;
 }
 
 void DraftSession::AddBranch(std::span<const Token> guesses, Token other, double chance) {

@@ -80,7 +80,7 @@ TEST_P(DraftSessionTest, GuessesAsALocalDraftModel) {
     int ready = 0;
     for (int round = 0; round < 30; ++round) {
       const int count = 1 + static_cast<int>(target.Below(8));
-      std::vector<Token> expected = local->Propose(text, count + 1, {}, rng).tokens;
+      std::vector<Token> expected = DraftNow(*local, text, count + 1, {}, rng).tokens;
       const Token likely = expected.back();
       expected.pop_back();
       const BurstAnswer answer = remote.Apply(client.Ask(text, count));
@@ -113,17 +113,17 @@ TEST_P(DraftSessionTest, WhatIsPushedIsWhatWouldBeAnswered) {
   Rng rng(1);
   std::vector<Token> text = prompt;
   local->Prepare(text);
-  const std::vector<Token> five = local->Propose(text, 5, {}, rng).tokens;
+  const std::vector<Token> five = DraftNow(*local, text, 5, {}, rng).tokens;
   EXPECT_EQ(std::vector<Token>(five.begin(), five.end() - 1), first.tokens);
   text.insert(text.end(), five.begin(), five.end());
   HashedText whole;
   whole.Append(text);
   EXPECT_EQ(pushed[0].key, whole.hash());
-  EXPECT_EQ(pushed[0].tokens, local->Propose(text, 4, {}, rng).tokens);
+  EXPECT_EQ(pushed[0].tokens, DraftNow(*local, text, 4, {}, rng).tokens);
   const BurstAnswer second = remote.Apply(client.Ask(text, 4));
   EXPECT_TRUE(second.ahead);
   EXPECT_EQ(second.tokens, pushed[0].tokens);
-  EXPECT_EQ(second.logit_hash, pushed[0].logit_hash);
+  EXPECT_EQ(second.logit_hashes, pushed[0].logit_hashes);
 }
 
 TEST_P(DraftSessionTest, DrawsDependOnTextAndSeedAlone) {
@@ -175,7 +175,7 @@ TEST_P(DraftSessionTest, AnotherTextBeforeIsFoundByItsHash) {
   local->Prepare(text);
   const BurstRequest request = client.Ask(text, 4);
   EXPECT_EQ(request.position, 10U);
-  EXPECT_EQ(remote.Apply(request).tokens, local->Propose(text, 4, {}, rng).tokens);
+  EXPECT_EQ(remote.Apply(request).tokens, DraftNow(*local, text, 4, {}, rng).tokens);
 }
 
 TEST_P(DraftSessionTest, EndsWithTheContext) {
@@ -202,7 +202,7 @@ TEST_P(DraftSessionTest, EndsBeforeAGuessThatIsUnlikely) {
   for (size_t size = 40; size < 60; ++size) {
     const std::vector<Token> text(prompt.begin(), prompt.begin() + static_cast<ptrdiff_t>(size));
     if (size == 40) local->Prepare(text);
-    EXPECT_EQ(remote.Apply(client.Ask(text, 8)).tokens, local->Propose(text, 8, {}, rng).tokens) << size;
+    EXPECT_EQ(remote.Apply(client.Ask(text, 8)).tokens, DraftNow(*local, text, 8, {}, rng).tokens) << size;
     while (remote.Ahead()) {
     }
   }

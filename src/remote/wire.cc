@@ -112,7 +112,7 @@ BurstAnswer Read(const wire::BurstAnswer& message) {
   BurstAnswer answer{.id = message.id(),
                      .key = message.key(),
                      .tokens = ReadTokens(message.tokens()),
-                     .logit_hash = message.logit_hash(),
+                     .logit_hashes = {message.logit_hashes().begin(), message.logit_hashes().end()},
                      .compute_seconds = Seconds(message.compute_ns()),
                      .queue_seconds = Seconds(message.queue_ns()),
                      .server_seconds = Seconds(message.server_ns()),
@@ -198,7 +198,7 @@ wire::FromServer Write(const BurstAnswer& answer) {
     for (const uint16_t weight : proposal.weights) part.add_weights(weight);
     part.set_tail(static_cast<float>(proposal.tail));
   }
-  to.set_logit_hash(answer.logit_hash);
+  for (const uint64_t hash : answer.logit_hashes) to.add_logit_hashes(hash);
   to.set_compute_ns(Nanoseconds(answer.compute_seconds));
   to.set_queue_ns(Nanoseconds(answer.queue_seconds));
   to.set_server_ns(Nanoseconds(answer.server_seconds));
