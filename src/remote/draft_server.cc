@@ -205,7 +205,7 @@ void DraftServer::Impl::Stop() {
     if (std::exchange(stopping_, true)) return;
   }
   for (const auto& stream : Streams()) stream->End({StatusCode::UNAVAILABLE, "the draft server is stopping"});
-  server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
   server_->Wait();
 }
 

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -123,6 +124,8 @@ class DraftServerTest : public testing::Test {
     return static_cast<int>(std::count_if(rounds_.begin(), rounds_.end(),
                                           [](const SpeculationRound& round) { return round.evidence.failed; }));
   }
+
+  void ServeEight(std::chrono::seconds duration);
 
   std::unique_ptr<Backend> backend_ = MakeBackend("", 1);
   std::unique_ptr<Backend> server_backend_ = MakeBackend("", 1);
@@ -450,6 +453,61 @@ TEST_F(DraftServerTest, TellsPrometheusWhatItDid) {
   EXPECT_GT(Metric("bursts_total"), 0);
   EXPECT_GT(Metric("guesses_total"), 0);
 }
+
+// Eight clients at once, some of them impatient: each gets the guesses of the model for its own text.
+void DraftServerTest::ServeEight(std::chrono::seconds duration) {
+  DraftServerOptions options = ServerOptions();
+  options.sessions = 8;
+  Start(options);
+  std::vector<Token> expected;
+  const std::vector<Token> prompt = Prompt(4000);
+  {
+    const auto local = MakeModelDrafter(at_home_.engine, {.context = kContext});
+    Rng rng(1);
+    local->Prepare(prompt);
+    expected = DraftNow(*local, prompt, 32, {}, rng).tokens;
+  }
+  const auto end = std::chrono::steady_clock::now() + duration;
+  std::atomic<int> bursts = 0;
+  const auto client = [&](uint64_t seed) {
+    Rng rng(seed);
+    while (std::chrono::steady_clock::now() < end) {
+      RemoteDrafterOptions client_options = ClientOptions();
+      client_options.ahead = rng.Below(2) == 0;
+      client_options.answer_seconds = 60.0;
+      std::unique_ptr<RemoteDrafter> remote;
+      try {
+        remote = MakeRemoteDrafter(client_options);
+      } catch (const Error& error) {
+        // The place that this client had is free when its session is.
+        EXPECT_THAT(error.what(), HasSubstr("in use"));
+        continue;
+      }
+      std::vector<Token> text = prompt;
+      remote->Prepare(text);
+      while (text.size() + 8 < prompt.size() + expected.size()) {
+        const int count = 1 + static_cast<int>(rng.Below(6));
+        remote->Begin(text, count, {}, rng);
+        if (rng.Below(20) == 0) break;  // gone in the middle of a burst
+        const std::vector<Token> guesses = remote->Take().tokens;
+        const auto at = static_cast<ptrdiff_t>(text.size() - prompt.size());
+        ASSERT_EQ(guesses, std::vector<Token>(expected.begin() + at, expected.begin() + at + count));
+        ++bursts;
+        const auto taken = static_cast<ptrdiff_t>(rng.Below(guesses.size() + 1));
+        text.insert(text.end(), expected.begin() + at, expected.begin() + at + taken + 1);
+      }
+    }
+  };
+  std::vector<std::thread> threads;
+  for (uint64_t i = 0; i < 8; ++i) threads.emplace_back(client, i);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GT(bursts, 8);
+  WaitUntil([&] { return Metric("sessions") == 0; });
+}
+
+TEST_F(DraftServerTest, ServesEightClientsInTurn) { ServeEight(std::chrono::seconds(1)); }
+
+TEST_F(DraftServerTest, DISABLED_ServesEightClientsForTenMinutes) { ServeEight(std::chrono::minutes(10)); }
 
 class TlsTest : public DraftServerTest {
  protected:
