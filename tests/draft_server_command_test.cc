@@ -56,6 +56,7 @@ class Server {
   // What it said when it was ready: "127.0.0.1:1234 serves ..."
   const std::string& line() const { return line_; }
   std::string address() const { return line_.substr(0, line_.find(' ')); }
+  void Signal(int signal) const { kill(child_, signal); }
   // Its exit code, or 128 + the signal that ended it.
   int End(int signal) {
     if (child_ < 0) return -1;
@@ -79,11 +80,12 @@ int64_t Failures(const std::vector<SpeculationRound>& rounds) {
 
 class DraftServerCommandTest : public testing::Test {
  protected:
-  std::unique_ptr<RemoteDrafter> Connect(const std::string& address) const {
+  std::unique_ptr<RemoteDrafter> Connect(const std::string& address, double answer_seconds = 10.0) const {
     RemoteDrafterOptions options;
     options.url = "grpc://" + address;
     options.tokenizer_digest = TokenizerDigest(*target_.model->tokenizer);
     options.vocab = target_.model->spec.vocab;
+    options.answer_seconds = answer_seconds;
     return MakeRemoteDrafter(options);
   }
 
@@ -137,6 +139,29 @@ void DraftServerCommandTest::KillAndCompare(int kills, uint64_t seed) {
 TEST_F(DraftServerCommandTest, KilledInTheMiddleOfATextItCostsOnlyGuesses) { KillAndCompare(3, 1); }
 
 TEST_F(DraftServerCommandTest, DISABLED_KilledAtTwentyRandomMoments) { KillAndCompare(20, 2); }
+
+// A machine that hangs keeps its connections.
+TEST_F(DraftServerCommandTest, AServerThatHangsIsNotWaitedForLongerThanGranted) {
+  const Tokenizer& tokenizer = *target_.model->tokenizer;
+  const std::vector<Token> prompt = tokenizer.Encode("It is a truth universally acknowledged", false);
+  const GenerateOptions options{.max_tokens = 40, .ignore_end = true};
+  Session plain(target_.engine, {.context = 512});
+  const std::vector<Token> expected = Generate(plain, prompt, options, tokenizer, {}).tokens;
+  Server server({"-m", kDraft, "-t", "1", "--listen", "127.0.0.1:0"});
+  const auto remote = Connect(server.address(), /*answer_seconds=*/0.1);
+  int told = 0;
+  const OnToken stop_it = [&](Token) {
+    if (++told == 10) server.Signal(SIGSTOP);
+    return true;
+  };
+  std::vector<SpeculationRound> rounds;
+  Session session(target_.engine, {.context = 512, .rollback = 5});
+  EXPECT_EQ(
+      GenerateSpeculatively(session, *remote, prompt, options, {.draft_length = 4}, tokenizer, stop_it, rounds).tokens,
+      expected);
+  EXPECT_GT(Failures(rounds), 0);
+  ASSERT_TRUE(remote->failure());
+}
 
 TEST_F(DraftServerCommandTest, SaysWhereItIsAndStopsWhenItIsTold) {
   for (const int signal : {SIGTERM, SIGINT}) {
