@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -197,6 +198,7 @@ void DraftServer::Impl::Listen() {
              ? ": the port is taken, or the address is not this machine's; give another (--listen)"
              : ": the port is taken, or the certificate and its key do not fit each other");
   }
+  server_->GetHealthCheckService()->SetServingStatus(wire::Draft::service_full_name(), true);
 }
 
 void DraftServer::Impl::Stop() {
@@ -205,6 +207,7 @@ void DraftServer::Impl::Stop() {
     if (std::exchange(stopping_, true)) return;
   }
   for (const auto& stream : Streams()) stream->End({StatusCode::UNAVAILABLE, "the draft server is stopping"});
+  server_->GetHealthCheckService()->Shutdown();
   server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
   server_->Wait();
 }

@@ -4,8 +4,6 @@
 
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -439,28 +437,6 @@ TEST_F(DraftServerTest, GarbageOnThePortHarmsNobody) {
   const std::vector<Token> prompt = Prompt(4000);
   EXPECT_EQ(Speculative(*remote, prompt, kGreedy, kFour), Plain(prompt, kGreedy));
   EXPECT_EQ(remote->failure(), std::nullopt);
-}
-
-// What the standard service for that answers to an empty question: SERVING.
-TEST_F(DraftServerTest, SaysThatItIsHealthy) {
-  Start();
-  grpc::GenericStub stub(grpc::CreateChannel(Url().substr(7), grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  grpc::CompletionQueue queue;
-  grpc::Slice nothing;
-  const grpc::ByteBuffer request(&nothing, 1);
-  const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
-  call->StartCall();
-  grpc::ByteBuffer response;
-  grpc::Status status;
-  call->Finish(&response, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  ASSERT_TRUE(queue.Next(&tag, &ok));
-  ASSERT_TRUE(status.ok()) << status.error_message();
-  grpc::Slice bytes;
-  ASSERT_TRUE(response.DumpToSingleSlice(&bytes).ok());
-  EXPECT_EQ(std::string(bytes.begin(), bytes.end()), "\x08\x01");
 }
 
 TEST_F(DraftServerTest, WhoTakesTheConnectionAndSaysNothingIsNoServer) {
