@@ -22,6 +22,7 @@ using Clock = DraftConnection::Clock;
 constexpr double kReadingSeconds = 0.01;  // a token, that a server is granted
 constexpr double kFirstPause = 0.1;       // seconds before connecting again
 constexpr double kLongestPause = 10.0;
+constexpr double kMeetingSeconds = 0.5;  // for connecting again before a text
 constexpr size_t kMostPushed = 64;
 
 Clock::duration Span(double seconds) {
@@ -237,7 +238,13 @@ bool GrpcDrafter::Connected() {
     return false;
   }
   if (!connection_->welcome()) return false;
-  if (!welcomed_) Adopt(*connection_->welcome());
+  if (welcomed_) return true;
+  if (connection_->welcome()->model_digest != model_.digest) {
+    hopeless_ = true;
+    Drop(fmt::format("the draft server at {}: another model answers now", options_.url));
+    return false;
+  }
+  Adopt(*connection_->welcome());
   return true;
 }
 
@@ -278,7 +285,11 @@ void GrpcDrafter::Prepare(std::span<const Token> prompt) {
   sampling_sent_ = false;
   pushed_.clear();
   Follow(prompt);
-  if (!Connected()) return;
+  // No round waits here, so that a connection that was lost may take a moment.
+  const Clock::time_point deadline = Clock::now() + Span(kMeetingSeconds);
+  while (!Connected()) {
+    if (connection_ == nullptr || !connection_->Poll(deadline)) return;
+  }
   Drain();
   if (connection_ != nullptr) ReadText(Reading::kFirst);
 }
