@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "remote/grpc_log.h"
+#include "remote/grpc_setup.h"
 
 namespace assay {
 namespace {
@@ -15,6 +15,7 @@ constexpr int kLargestAnswer = 1 << 20;  // bytes
 constexpr size_t kMostAnswers = 1024;    // that nobody has taken
 
 std::shared_ptr<grpc::Channel> MakeChannel(const DraftConnectionOptions& options) {
+  SetUpGrpc();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kLargestAnswer);
   // Each connection is its own, without the memory of those that failed before.
@@ -37,10 +38,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const DraftConnectionOptions& options
 
 void* DraftConnection::Tag(Event event) { return reinterpret_cast<void*>(event); }
 
-DraftConnection::DraftConnection(const DraftConnectionOptions& options) {
-  QuietGrpcLog();
-  channel_ = MakeChannel(options);
-  stub_ = wire::Draft::NewStub(channel_);
+DraftConnection::DraftConnection(const DraftConnectionOptions& options)
+    : channel_(MakeChannel(options)), stub_(wire::Draft::NewStub(channel_)) {
   if (!options.token.empty()) context_.AddMetadata("authorization", "Bearer " + options.token);
   outgoing_.push_back(assay::Write(options.hello));
   stream_ = stub_->PrepareAsyncSession(&context_, &queue_);

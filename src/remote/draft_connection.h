@@ -61,7 +61,7 @@ class DraftConnection {
   void EndWith(const grpc::Status& status);
   void AskWhy();  // for the stream's status, once
 
-  std::string hello_;
+  // The first: it sets gRPC up.
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<wire::Draft::Stub> stub_;
   grpc::ClientContext context_;
