@@ -84,7 +84,6 @@ void DraftConnection::Handle(Event event, bool ok) {
       stream_->Write(outgoing_.front(), Tag(kWrote));
       break;
     case kRead:
-      received_bytes_ += static_cast<int64_t>(incoming_.ByteSizeLong()) + kFrameBytes;
       Receive();
       if (!ended_) stream_->Read(&incoming_, Tag(kRead));
       break;
@@ -117,6 +116,7 @@ void DraftConnection::Receive() {
       if (!incoming_.has_answer()) Fail(ErrorKind::kUsage, "the server sent something else than an answer");
       if (answers_.size() == kMostAnswers) Fail(ErrorKind::kUsage, "the server sends without being asked");
       answers_.push_back(Read(incoming_.answer()));
+      answers_.back().bytes = static_cast<int64_t>(incoming_.ByteSizeLong()) + kFrameBytes;
     }
   } catch (const Error& error) {
     EndWith({grpc::StatusCode::INTERNAL, error.what()});

@@ -47,9 +47,8 @@ class DraftConnection {
   bool ended() const { return ended_; }
   const grpc::Status& status() const { return status_; }
 
-  // Bytes of messages since it was made, with gRPC's five for each.
+  // Bytes of messages since it was made, with gRPC's five for each, as BurstAnswer::bytes has them.
   int64_t sent_bytes() const { return sent_bytes_; }
-  int64_t received_bytes() const { return received_bytes_; }
 
  private:
   enum Event : intptr_t { kStarted = 1, kRead, kWrote, kFinished };
@@ -74,7 +73,7 @@ class DraftConnection {
   bool asked_why_ = false;
   bool ended_ = false;
   grpc::Status status_;
-  int64_t sent_bytes_ = 0, received_bytes_ = 0;
+  int64_t sent_bytes_ = 0;
 };
 
 }  // namespace assay

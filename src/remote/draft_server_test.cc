@@ -172,8 +172,8 @@ TEST_F(DraftServerTest, GivesTheTokensAndRoundsOfALocalDraft) {
         EXPECT_EQ(evidence.who->machine, MachineId());
         EXPECT_EQ(evidence.who->address, Url());
         EXPECT_GT(evidence.compute_seconds, 0.0);
-        // What is pushed may have come a burst earlier.
         EXPECT_GT(evidence.sent_bytes, 0);
+        EXPECT_GT(evidence.received_bytes, 0);
         received += evidence.received_bytes;
       }
       EXPECT_GT(received, 0);
@@ -299,6 +299,17 @@ TEST_F(DraftServerTest, AServerThatGoesAwayCostsOnlyGuesses) {
   EXPECT_GT(FailedRounds(), 0);
   ASSERT_TRUE(remote->failure());
   EXPECT_THAT(*remote->failure(), HasSubstr(client.url));
+}
+
+TEST_F(DraftServerTest, GuessesThatTheTargetDoesNotHaveAreNotTaken) {
+  Start();
+  RemoteDrafterOptions client = ClientOptions();
+  client.vocab = 2;
+  const auto remote = MakeRemoteDrafter(client);
+  const std::vector<Token> prompt = Prompt(4000);
+  EXPECT_EQ(Speculative(*remote, prompt, kGreedy, kFour), Plain(prompt, kGreedy));
+  EXPECT_EQ(Accepted(), 0);
+  ASSERT_TRUE(remote->failure());
 }
 
 TEST_F(DraftServerTest, AServerThatComesBackIsUsedAgain) {

@@ -226,7 +226,7 @@ void DraftSession::GoBackTo(std::span<const Token> path) {
   }
   session_.Truncate(static_cast<int>(same));
   // The text is certain. It is made final when what follows would no longer fit what can be undone.
-  if (same >= certain && certain + path.size() > static_cast<size_t>(settled_ + rollback_)) {
+  if (same >= certain && certain + path.size() > static_cast<size_t>(settled_) + static_cast<size_t>(rollback_)) {
     session_.Truncate(static_cast<int>(certain));
     session_.Settle();
     settled_ = static_cast<int>(certain);
