@@ -51,13 +51,13 @@ std::string Reason(const grpc::Status& status) {
     case grpc::StatusCode::OK:
       return "it ended the session";
     case grpc::StatusCode::UNAUTHENTICATED:
-      return text + "; give the one that it was started with (--token-file)";
+      return text + "; give the one that it was started with (--draft-token-file)";
     case grpc::StatusCode::UNIMPLEMENTED:
       // Without a text of ours it is another kind of server.
       return has("version") ? text : "what answers there is no draft server";
     case grpc::StatusCode::UNAVAILABLE:
       if (has("certificate verify failed") || has("not in peer certificate")) {
-        return "its certificate does not match; give the one that signed it, and the name that it is for";
+        return "its certificate does not match; give the one that signed it (--draft-ca), and the name that it is for";
       }
       if (has("Ssl handshake failed") || has("WRONG_VERSION_NUMBER")) return "it does not speak TLS";
       if (has("failed to connect") || has("onnection refused") || has("DNS resolution")) {
