@@ -366,6 +366,7 @@ TEST_F(DraftServerTest, AClientThatGoesAwayLeavesItsPlace) {
 TEST_F(DraftServerTest, TwoHundredClientsAtOnceAreServedOrRefused) {
   Start();
   std::vector<std::unique_ptr<DraftConnection>> clients;
+  clients.reserve(200);
   for (int i = 0; i < 200; ++i) clients.push_back(std::make_unique<DraftConnection>(ConnectionOptions()));
   int served = 0;
   for (const auto& client : clients) {
@@ -421,8 +422,8 @@ class Socket {
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
 
-  void Write(std::string_view bytes) { send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
-  std::string ReadAll() {
+  void Write(std::string_view bytes) const { send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+  std::string ReadAll() const {
     std::string all;
     char bytes[1024];
     for (ssize_t n = recv(fd_, bytes, sizeof(bytes), 0); n > 0; n = recv(fd_, bytes, sizeof(bytes), 0)) {

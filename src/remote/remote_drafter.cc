@@ -45,7 +45,7 @@ ErrorKind KindOf(const grpc::Status& status) {
 
 // What a status says, in our words where gRPC's are of its insides.
 std::string Reason(const grpc::Status& status) {
-  const std::string text = OneLine(status.error_message());
+  std::string text = OneLine(status.error_message());
   const auto has = [&](std::string_view part) { return text.find(part) != std::string::npos; };
   switch (status.error_code()) {
     case grpc::StatusCode::OK:
