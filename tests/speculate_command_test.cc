@@ -202,6 +202,7 @@ TEST_F(SpeculateCommandTest, ErrorsAreOneLineWithTheirExitCode) {
   const std::string bad = WriteTemporary("bad.jsonl", "{\"prompt\": \"a\"}\n{\"prompt\": \n");
   ExpectOneLineError(run(kDraft, {"--prompts", bad}), 3, "bad.jsonl, line 2: not JSON");
   ExpectOneLineError(RunAssay({"speculate", "--target", kTarget}), 2, "--draft");
+  ExpectOneLineError(RunAssay({"generate", "-m", kTarget, "-p", "a", "--draft", "self:Q2_K"}), 2, "assay quantize");
   EXPECT_THAT(std::filesystem::exists(folder_ / "assay.db"), false) << "nothing was measured";
 }
 
