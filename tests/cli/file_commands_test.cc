@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/testing/temporary_directory.h"
 #include "gguf/gguf.h"
 #include "gguf/testing/gguf_bytes.h"
 #include "run_assay.h"
@@ -21,7 +22,6 @@ using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-using testing::TemporaryDirectory;
 
 const std::string kModel = BundledPath("tiny-qwen35.gguf");
 const std::string kDraft = BundledPath("tiny-qwen35-draft.gguf");
