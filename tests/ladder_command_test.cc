@@ -174,6 +174,24 @@ TEST_F(LadderCommandTest, NothingThatItDidNotWriteIsOverwritten) {
   EXPECT_TRUE(Ended(RunAssay(Arguments({"--no-placebo"}, "1")))) << "its own may be";
 }
 
+TEST_F(LadderCommandTest, ASourceThatIsQuantisedIsToldOnce) {
+  const Outcome outcome = RunAssay({"ladder",    BundledPath("tiny-qwen3-Q8_0.gguf"),
+                                    "--text",    BundledPath("eval_prose.txt"),
+                                    "--types",   "Q4_0,Q2_K",
+                                    "--windows", "2",
+                                    "-c",        "64",
+                                    "-p",        "8",
+                                    "-n",        "2",
+                                    "-r",        "1",
+                                    "-o",        (folder_ / "rungs").string(),
+                                    "--db",      (folder_ / "assay.db").string()});
+  ASSERT_TRUE(Ended(outcome)) << outcome.err;
+  const size_t first = outcome.err.find("quantised already");
+  EXPECT_NE(first, std::string::npos);
+  EXPECT_EQ(outcome.err.find("quantised already", first + 1), std::string::npos);
+  EXPECT_THAT(outcome.out, HasSubstr("Q8_0 is quantised itself"));
+}
+
 TEST_F(LadderCommandTest, ErrorsAreOneLineWithTheirExitCode) {
   ExpectOneLineError(RunAssay(Arguments({"--types", "Q9_9"})), 2, "Q9_9");
   ExpectOneLineError(RunAssay(Arguments({"--max-loss", "much"})), 2, "much");

@@ -165,7 +165,9 @@ std::string RoundingText(const RunRecord& run) {
   if (FindMetric(run, "engine_kld_mean") == nullptr) return "";
   const std::string text = "KL divergence " + DivergenceText(run, "engine_");
   if (FindMetric(run, "base_engine_kld_mean") == nullptr) return text;
-  return fmt::format("{}; of the base, the floor: mean {}", text, FigureText(run, "base_engine_kld_mean", 7));
+  const bool floats = run.base.has_value() && HoldsFloatsAlone(*run.base);
+  return fmt::format("{}; of the base{}: mean {}", text, floats ? ", the floor" : "",
+                     FigureText(run, "base_engine_kld_mean", 7));
 }
 
 }  // namespace assay
