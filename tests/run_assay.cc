@@ -94,7 +94,7 @@ Outcome RunAssayUntil(const std::vector<std::string>& arguments, const std::stri
 std::string BundledPath(const std::string& name) { return std::string(ASSAY_SOURCE_DIR) + "/models/" + name; }
 
 std::string WriteTemporary(const std::string& name, const std::string& content) {
-  const std::string path = UniquePath(name);
+  std::string path = UniquePath(name);
   std::ofstream(path, std::ios::binary) << content;
   return path;
 }

@@ -163,7 +163,7 @@ std::string DivergenceText(const RunRecord& run, std::string_view prefix) {
 
 std::string RoundingText(const RunRecord& run) {
   if (FindMetric(run, "engine_kld_mean") == nullptr) return "";
-  const std::string text = "KL divergence " + DivergenceText(run, "engine_");
+  std::string text = "KL divergence " + DivergenceText(run, "engine_");
   if (FindMetric(run, "base_engine_kld_mean") == nullptr) return text;
   const bool floats = run.base.has_value() && HoldsFloatsAlone(*run.base);
   return fmt::format("{}; of the base{}: mean {}", text, floats ? ", the floor" : "",

@@ -114,7 +114,7 @@ T ElementAt(const GgufArray& array, uint64_t index) {
 Json FloatJson(float value) {
   double shortest = value;
   if (std::isfinite(value)) {
-    std::array<char, 32> digits;
+    std::array<char, 32> digits{};
     const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
     std::from_chars(digits.data(), end, shortest);
   }
