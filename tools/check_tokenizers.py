@@ -328,7 +328,9 @@ def sentencepiece(vocab):
     proto = sentencepiece_model_pb2.ModelProto()
     for i, (token, score, kind) in enumerate(zip(vocab["tokens"], vocab["scores"], vocab["token_type"])):
         first_unknown = kind == 2 and i == vocab["token_type"].index(2)
-        proto.pieces.add(piece=token, score=score, type=kind if kind != 2 or first_unknown else 3)
+        # Converters write the spaces of user-defined pieces as spaces.
+        piece = token.replace(" ", "\u2581") if kind == 4 else token
+        proto.pieces.add(piece=piece, score=score, type=kind if kind != 2 or first_unknown else 3)
     proto.trainer_spec.model_type = 2  # BPE
     proto.trainer_spec.byte_fallback = 6 in vocab["token_type"]
     proto.normalizer_spec.name = "identity"
