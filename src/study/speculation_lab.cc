@@ -93,7 +93,7 @@ EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, const ModelIdent
               .threads = options.threads,
               .logit_hashes = {}};
   if (draft != nullptr) {
-    RequireSameTokenizer(*target.model->tokenizer, subject_.target.file, *draft->model->tokenizer, draft_name);
+    RequireDraftVocabulary(*target.model->tokenizer, subject_.target.file, *draft->model->tokenizer, draft_name);
   }
   const int context = ContextFor(prompt_sets);
   const int rollback = RollbackFor({.draft_length = options.max_draft});
@@ -105,7 +105,8 @@ EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, const ModelIdent
     drafter_ = MakeModelDrafter(draft->engine, {.context = context,
                                                 .cache = options.cache,
                                                 .max_draft = options.max_draft,
-                                                .min_probability = options.draft_p_min});
+                                                .min_probability = options.draft_p_min,
+                                                .target_vocab = target.model->spec.vocab});
   } else {
     drafter_ = MakeNgramDrafter();
   }
@@ -116,6 +117,10 @@ EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, const ModelIdent
 std::vector<Token> EngineSpeculationLab::Encode(const Prompt& prompt) const {
   const bool with_bos = !prompt.rendered;  // a chat's BOS is its template's business
   return EncodePrompt(*target_.model->tokenizer, prompt.text, /*parse_special=*/true, with_bos).tokens;
+}
+
+std::vector<Token> EngineSpeculationLab::DraftsTokens(std::span<const Token> tokens) const {
+  return WithinVocabulary(tokens, draft_->model->spec.vocab);
 }
 
 int EngineSpeculationLab::ContextFor(std::span<const PromptSet> prompt_sets) const {
@@ -147,7 +152,7 @@ int EngineSpeculationLab::ContextFor(std::span<const PromptSet> prompt_sets) con
 void EngineSpeculationLab::WarmUp(const Prompt& prompt) {
   const std::vector<Token> tokens = Encode(prompt);
   subject_.logit_hashes.push_back(LogitHash(*plain_, tokens));
-  if (draft_alone_ != nullptr) subject_.logit_hashes.push_back(LogitHash(*draft_alone_, tokens));
+  if (draft_alone_ != nullptr) subject_.logit_hashes.push_back(LogitHash(*draft_alone_, DraftsTokens(tokens)));
   try {
     PrepareCosts(prompt, {});
     RoundSeconds(options_.max_draft);
@@ -205,14 +210,14 @@ void EngineSpeculationLab::PrepareCosts(const Prompt& prompt, std::span<const To
   held_.resize(std::min(held_.size(), static_cast<size_t>(std::max(room, 1))));
   HoldText(*plain_, held_);
   HoldText(*speculating_, held_);
-  if (draft_alone_ != nullptr) HoldText(*draft_alone_, held_);
+  if (draft_alone_ != nullptr) HoldText(*draft_alone_, DraftsTokens(held_));
 }
 
 double EngineSpeculationLab::PlainSeconds() { return PlainSecondsOf(*plain_, held_); }
 
 std::optional<double> EngineSpeculationLab::DraftSeconds() {
   if (draft_alone_ == nullptr) return std::nullopt;
-  return PlainSecondsOf(*draft_alone_, held_);
+  return PlainSecondsOf(*draft_alone_, DraftsTokens(held_));
 }
 
 double EngineSpeculationLab::RoundSeconds(int guesses) {

@@ -51,6 +51,8 @@ class EngineSpeculationLab : public SpeculationLab {
 
  private:
   std::vector<Token> Encode(const Prompt& prompt) const;
+  // The target's tokens as the draft model can read them.
+  std::vector<Token> DraftsTokens(std::span<const Token> tokens) const;
   int ContextFor(std::span<const PromptSet> prompt_sets) const;
   void WarmUp(const Prompt& prompt);
   // Fixed work first, then what `generate` makes, with its conditions and the rounds that it fills in.

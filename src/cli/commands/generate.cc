@@ -19,7 +19,6 @@
 #include "decode/speculate.h"
 #include "engine/loaded_model.h"
 #include "text/prompt.h"
-#include "text/same_tokenizer.h"
 
 namespace assay {
 namespace {
@@ -129,11 +128,13 @@ int Run(const Options& options) {
          options.draft, kNgramDraft);
   } else if (speculative) {
     draft = std::make_unique<LoadedModel>(options.draft, *backend);
-    RequireSameTokenizer(tokenizer, options.model, *draft->model->tokenizer, options.draft);
+    RequireDraft(*target.model, options.model, *draft->model, options.draft);
+    WarnOfContext("-c", options.context, *draft->model);
     drafter = MakeModelDrafter(draft->engine, {.context = options.context,
                                                .cache = options.cache,
                                                .max_draft = speculation.draft_length,
-                                               .min_probability = options.draft_p_min});
+                                               .min_probability = options.draft_p_min,
+                                               .target_vocab = target.model->spec.vocab});
   }
 
   Session session(
@@ -219,7 +220,7 @@ CommandAction AddGenerate(CLI::App& app) {
       ->capture_default_str()
       ->type_name("P");
   app.add_flag("--ignore-eos", options->generate.ignore_end, "go on after an end-of-generation token");
-  app.add_option("--draft", options->draft, "speculate: a draft model of the same tokenizer, or 'ngram'")
+  app.add_option("--draft", options->draft, "speculate: a draft model of the same vocabulary, or 'ngram'")
       ->type_name("MODEL");
   app.add_option("-k,--draft-max", options->draft_length,
                  fmt::format("guesses a round, 1 to {}, or 'auto'", kMaxDraftLength))
