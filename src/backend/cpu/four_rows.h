@@ -105,11 +105,13 @@ inline Words SpreadBits(Words w) {
 
 // Byte c of the four rows becomes word c.
 inline Words TransposeBytes(Words w) {
-  for (int i = 0; i < 2; ++i) {
-    Octets bytes;
-    std::memcpy(&bytes, &w, sizeof(w));
-    bytes = __builtin_shufflevector(bytes, bytes, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
-    std::memcpy(&w, &bytes, sizeof(w));
+  for (int i = 0; i < 2; ++i) {  // interleaves the halves
+    const Words halves[2] = {w, __builtin_shufflevector(w, w, 2, 3, 0, 1)};
+    Octets low, high;
+    std::memcpy(&low, &halves[0], sizeof(low));
+    std::memcpy(&high, &halves[1], sizeof(high));
+    low = __builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    std::memcpy(&w, &low, sizeof(w));
   }
   return w;
 }

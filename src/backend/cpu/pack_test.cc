@@ -195,37 +195,49 @@ Bytes Pack(const FormatTraits& traits, const Bytes& data, int64_t rows, int64_t 
   return out;
 }
 
-class PackTest : public testing::TestWithParam<Format> {};
+class PackTest : public testing::TestWithParam<Format> {
+ protected:
+  // Packs random bytes on different numbers of threads.
+  static void Check(int64_t rows, int64_t columns, int64_t experts) {
+    const FormatTraits& traits = TraitsOf(GetParam());
+    Rng rng(3);
+    Bytes data(BytesOf(traits, static_cast<uint64_t>(rows * columns * experts)));
+    for (uint8_t& byte : data) byte = static_cast<uint8_t>(rng.Below(256));
+    Bytes packed;
+    for (int64_t e = 0; e < experts; ++e) {
+      const auto expert_bytes = static_cast<int64_t>(data.size()) / experts;
+      const Bytes one(data.begin() + e * expert_bytes, data.begin() + (e + 1) * expert_bytes);
+      const Bytes of_one = Pack(traits, one, rows, columns);
+      packed.insert(packed.end(), of_one.begin(), of_one.end());
+    }
+    for (const int threads : {1, 2, 3, 8}) {
+      ThreadPool pool(threads);
+      WeightArena arena;
+      const CpuWeight weight({"weight", traits.format, rows, columns, experts, data}, pool, arena);
+      ASSERT_EQ(std::memcmp(weight.panel(0, 0), packed.data(), packed.size()), 0)
+          << fmt::format("{} x {} x {}, {} threads", experts, rows, columns, threads);
+    }
+  }
+};
 
 // Rows that end in every part of a group, columns that end in every part of a record and of what is moved at once.
 TEST_P(PackTest, GivesTheBytesOfTheLayoutOnAnyNumberOfThreads) {
-  const FormatTraits& traits = TraitsOf(GetParam());
-  Rng rng(3);
   std::vector<int64_t> all_columns = {256, 512};
-  if (traits.block_size == 32) all_columns = {32, 64, 160};
-  if (traits.block_size == 1) all_columns = {1, 7, 32, 37, 80};
+  if (TraitsOf(GetParam()).block_size == 32) all_columns = {32, 64, 160};
+  if (TraitsOf(GetParam()).block_size == 1) all_columns = {1, 7, 32, 37, 80};
   for (const int64_t columns : all_columns) {
     for (const int64_t rows : {1, 3, 16, 17, 31, 32, 33, 63, 65, 200}) {
-      for (const int64_t experts : {1, 2}) {
-        Bytes data(BytesOf(traits, static_cast<uint64_t>(rows * columns * experts)));
-        for (uint8_t& byte : data) byte = static_cast<uint8_t>(rng.Below(256));
-        Bytes packed;
-        for (int64_t e = 0; e < experts; ++e) {
-          const auto expert_bytes = static_cast<int64_t>(data.size()) / experts;
-          const Bytes one(data.begin() + e * expert_bytes, data.begin() + (e + 1) * expert_bytes);
-          const Bytes of_one = Pack(traits, one, rows, columns);
-          packed.insert(packed.end(), of_one.begin(), of_one.end());
-        }
-        for (const int threads : {1, 2, 3, 8}) {
-          ThreadPool pool(threads);
-          WeightArena arena;
-          const CpuWeight weight({"weight", traits.format, rows, columns, experts, data}, pool, arena);
-          ASSERT_EQ(std::memcmp(weight.panel(0, 0), packed.data(), packed.size()), 0)
-              << fmt::format("{} x {} x {}, {} threads", experts, rows, columns, threads);
-        }
-      }
+      for (const int64_t experts : {1, 2}) Check(rows, columns, experts);
     }
   }
+}
+
+// Rows of so many bytes that a group, a panel or not even that is staged at once; and such as fall on the same places
+// of a cache.
+TEST_P(PackTest, GivesTheSameBytesOfRowsOfAnyLength) {
+  const FormatTraits& traits = TraitsOf(GetParam());
+  for (const int64_t bytes : {3000, 7000, 12'000}) Check(37, bytes / traits.block_bytes * traits.block_size, 1);
+  Check(37, 4096, 1);
 }
 
 std::vector<Format> AllFormats() {
