@@ -3,14 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/hash.h"
 #include "base/whereabouts.h"
 #include "decode/checked_tops.h"
+#include "decode/top_hash.h"
 
 namespace assay {
 namespace {
@@ -23,15 +22,6 @@ std::shared_ptr<const DrafterIdentity> AtHome(std::string backend, std::string d
                                                                  .process = ProcessId(),
                                                                  .model_digest = std::move(model_digest),
                                                                  .address = {}});
-}
-
-// Tells apart who computed: correct kernels of different arithmetic differ in the last bits.
-void AddTop(Hash& hash, const RowTop& top, std::span<const float> logits) {
-  const float logit = logits[static_cast<size_t>(top.token)];
-  uint8_t bytes[sizeof(top.token) + sizeof(logit)];
-  std::memcpy(bytes, &top.token, sizeof(top.token));
-  std::memcpy(bytes + sizeof(top.token), &logit, sizeof(logit));
-  hash.Add(bytes);
 }
 
 class ModelDrafter : public HomeDrafter {

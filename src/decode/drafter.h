@@ -53,6 +53,9 @@ class Drafter {
 
   virtual std::string description() const = 0;
 
+  // Who would answer the next burst; null where nobody said so yet.
+  virtual std::shared_ptr<const DrafterIdentity> identity() const = 0;
+
   // A new text: reads the prompt, so that the first burst is as quick as the later ones, or has it read elsewhere and
   // returns. Throws kUsage when a drafter at home cannot hold it.
   virtual void Prepare(std::span<const Token> prompt) = 0;
@@ -86,6 +89,7 @@ inline Draft DraftNow(Drafter& drafter, std::span<const Token> text, int count, 
 // reader waiting.
 class HomeDrafter : public Drafter {
  public:
+  std::shared_ptr<const DrafterIdentity> identity() const final { return who_; }
   void Begin(std::span<const Token> text, int count, const SamplingOptions& sampling, Rng& rng) final {
     asked_ = {text, count, &sampling, &rng};
   }

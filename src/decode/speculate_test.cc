@@ -362,6 +362,7 @@ class RecordedDrafter : public Drafter {
  public:
   RecordedDrafter(std::unique_ptr<Drafter> inner, std::string& events) : inner_(std::move(inner)), events_(events) {}
   std::string description() const override { return inner_->description(); }
+  std::shared_ptr<const DrafterIdentity> identity() const override { return inner_->identity(); }
   void Prepare(std::span<const Token> prompt) override {
     events_ += 'p';
     inner_->Prepare(prompt);
