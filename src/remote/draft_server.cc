@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -25,7 +26,7 @@
 #include "remote/compute_thread.h"
 #include "remote/draft_session.h"
 #include "remote/draft_stream.h"
-#include "remote/grpc_log.h"
+#include "remote/grpc_setup.h"
 #include "remote/metrics_endpoint.h"
 
 namespace assay {
@@ -85,7 +86,7 @@ class DraftServer::Impl : public DraftStreamHandler, public wire::Draft::Callbac
  public:
   Impl(Engine& engine, const DraftServerOptions& options)
       : engine_(engine), options_(Resolved(engine, options)), compute_([this] { return DraftAhead(); }) {
-    QuietGrpcLog();
+    SetUpGrpc();
     if (options_.metrics_port >= 0) {
       metrics_ = std::make_unique<MetricsEndpoint>(options_.metrics_port, [this] { return Metrics(); });
     }
@@ -197,6 +198,7 @@ void DraftServer::Impl::Listen() {
              ? ": the port is taken, or the address is not this machine's; give another (--listen)"
              : ": the port is taken, or the certificate and its key do not fit each other");
   }
+  server_->GetHealthCheckService()->SetServingStatus(wire::Draft::service_full_name(), true);
 }
 
 void DraftServer::Impl::Stop() {
@@ -205,7 +207,8 @@ void DraftServer::Impl::Stop() {
     if (std::exchange(stopping_, true)) return;
   }
   for (const auto& stream : Streams()) stream->End({StatusCode::UNAVAILABLE, "the draft server is stopping"});
-  server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  server_->GetHealthCheckService()->Shutdown();
+  server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
   server_->Wait();
 }
 

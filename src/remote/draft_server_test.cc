@@ -4,11 +4,14 @@
 
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -124,6 +127,8 @@ class DraftServerTest : public testing::Test {
                                           [](const SpeculationRound& round) { return round.evidence.failed; }));
   }
 
+  void ServeEight(std::chrono::seconds duration);
+
   std::unique_ptr<Backend> backend_ = MakeBackend("", 1);
   std::unique_ptr<Backend> server_backend_ = MakeBackend("", 1);
   LoadedModel target_{kModels / "tiny-qwen35.gguf", *backend_};
@@ -145,7 +150,7 @@ TEST_F(DraftServerTest, GivesTheTokensAndRoundsOfALocalDraft) {
     EXPECT_EQ(remote->model().digest, "digest");
     EXPECT_EQ(remote->model().context, kContext);
     EXPECT_EQ(remote->model().ahead, ahead);
-    for (const size_t offset : {2000U, 9000U}) {
+    for (const size_t offset : {2000U, 9000U, 9000U}) {
       const std::vector<Token> prompt = Prompt(offset);
       const std::vector<Token> expected = Plain(prompt, kGreedy);
       EXPECT_EQ(Speculative(*remote, prompt, kGreedy, kFour), expected);
@@ -167,8 +172,8 @@ TEST_F(DraftServerTest, GivesTheTokensAndRoundsOfALocalDraft) {
         EXPECT_EQ(evidence.who->machine, MachineId());
         EXPECT_EQ(evidence.who->address, Url());
         EXPECT_GT(evidence.compute_seconds, 0.0);
-        // What is pushed may have come a burst earlier.
         EXPECT_GT(evidence.sent_bytes, 0);
+        EXPECT_GT(evidence.received_bytes, 0);
         received += evidence.received_bytes;
       }
       EXPECT_GT(received, 0);
@@ -294,6 +299,17 @@ TEST_F(DraftServerTest, AServerThatGoesAwayCostsOnlyGuesses) {
   EXPECT_GT(FailedRounds(), 0);
   ASSERT_TRUE(remote->failure());
   EXPECT_THAT(*remote->failure(), HasSubstr(client.url));
+}
+
+TEST_F(DraftServerTest, GuessesThatTheTargetDoesNotHaveAreNotTaken) {
+  Start();
+  RemoteDrafterOptions client = ClientOptions();
+  client.vocab = 2;
+  const auto remote = MakeRemoteDrafter(client);
+  const std::vector<Token> prompt = Prompt(4000);
+  EXPECT_EQ(Speculative(*remote, prompt, kGreedy, kFour), Plain(prompt, kGreedy));
+  EXPECT_EQ(Accepted(), 0);
+  ASSERT_TRUE(remote->failure());
 }
 
 TEST_F(DraftServerTest, AServerThatComesBackIsUsedAgain) {
@@ -436,6 +452,46 @@ TEST_F(DraftServerTest, GarbageOnThePortHarmsNobody) {
   EXPECT_EQ(remote->failure(), std::nullopt);
 }
 
+// What the standard service for that answers of this one: SERVING.
+TEST_F(DraftServerTest, SaysThatItIsHealthy) {
+  Start();
+  grpc::GenericStub stub(grpc::CreateChannel(Url().substr(7), grpc::InsecureChannelCredentials()));
+  const std::string name = wire::Draft::service_full_name();
+  const grpc::Slice question("\x0A" + std::string(1, static_cast<char>(name.size())) + name);
+  const grpc::ByteBuffer request(&question, 1);
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
+  call->StartCall();
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  call->Finish(&response, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  grpc::Slice bytes;
+  ASSERT_TRUE(response.DumpToSingleSlice(&bytes).ok());
+  EXPECT_EQ(std::string(bytes.begin(), bytes.end()), "\x08\x01");
+}
+
+TEST_F(DraftServerTest, WhoTakesTheConnectionAndSaysNothingIsNoServer) {
+  Start();
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(listener, 1), 0);
+  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  RemoteDrafterOptions client = ClientOptions();
+  client.url = "grpc://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  client.connect_seconds = 0.2;
+  EXPECT_THAT(Refusal(client, ErrorKind::kIo), HasSubstr("did not answer within 0.2 s"));
+  close(listener);
+}
+
 TEST_F(DraftServerTest, TellsPrometheusWhatItDid) {
   DraftServerOptions options = ServerOptions();
   options.metrics_port = 0;
@@ -450,6 +506,61 @@ TEST_F(DraftServerTest, TellsPrometheusWhatItDid) {
   EXPECT_GT(Metric("bursts_total"), 0);
   EXPECT_GT(Metric("guesses_total"), 0);
 }
+
+// Eight clients at once, some of them impatient: each gets the guesses of the model for its own text.
+void DraftServerTest::ServeEight(std::chrono::seconds duration) {
+  DraftServerOptions options = ServerOptions();
+  options.sessions = 8;
+  Start(options);
+  std::vector<Token> expected;
+  const std::vector<Token> prompt = Prompt(4000);
+  {
+    const auto local = MakeModelDrafter(at_home_.engine, {.context = kContext});
+    Rng rng(1);
+    local->Prepare(prompt);
+    expected = DraftNow(*local, prompt, 32, {}, rng).tokens;
+  }
+  const auto end = std::chrono::steady_clock::now() + duration;
+  std::atomic<int> bursts = 0;
+  const auto client = [&](uint64_t seed) {
+    Rng rng(seed);
+    while (std::chrono::steady_clock::now() < end) {
+      RemoteDrafterOptions client_options = ClientOptions();
+      client_options.ahead = rng.Below(2) == 0;
+      client_options.answer_seconds = 60.0;
+      std::unique_ptr<RemoteDrafter> remote;
+      try {
+        remote = MakeRemoteDrafter(client_options);
+      } catch (const Error& error) {
+        // The place that this client had is free when its session is.
+        EXPECT_THAT(error.what(), HasSubstr("in use"));
+        continue;
+      }
+      std::vector<Token> text = prompt;
+      remote->Prepare(text);
+      while (text.size() + 8 < prompt.size() + expected.size()) {
+        const int count = 1 + static_cast<int>(rng.Below(6));
+        remote->Begin(text, count, {}, rng);
+        if (rng.Below(20) == 0) break;  // gone in the middle of a burst
+        const std::vector<Token> guesses = remote->Take().tokens;
+        const auto at = static_cast<ptrdiff_t>(text.size() - prompt.size());
+        ASSERT_EQ(guesses, std::vector<Token>(expected.begin() + at, expected.begin() + at + count));
+        ++bursts;
+        const auto taken = static_cast<ptrdiff_t>(rng.Below(guesses.size() + 1));
+        text.insert(text.end(), expected.begin() + at, expected.begin() + at + taken + 1);
+      }
+    }
+  };
+  std::vector<std::thread> threads;
+  for (uint64_t i = 0; i < 8; ++i) threads.emplace_back(client, i);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GT(bursts, 8);
+  WaitUntil([&] { return Metric("sessions") == 0; });
+}
+
+TEST_F(DraftServerTest, ServesEightClientsInTurn) { ServeEight(std::chrono::seconds(1)); }
+
+TEST_F(DraftServerTest, DISABLED_ServesEightClientsForTenMinutes) { ServeEight(std::chrono::minutes(10)); }
 
 class TlsTest : public DraftServerTest {
  protected:
