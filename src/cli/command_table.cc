@@ -23,6 +23,8 @@ constexpr Command kCommands[] = {
      "assay ladder models/tiny-qwen35.gguf --text models/eval_prose.txt --types F16,Q8_0,Q4_K_M", AddLadder},
     {"machine", "show this machine: processor, memory, measured read bandwidth and peak rates", "assay machine",
      AddMachine},
+    {"merge", "bring databases of several machines together and show each model's speed on all of them",
+     "assay merge laptop.db server.db -o all.db", AddMerge},
     {"speculate", "measure speculative decoding against its own baseline, and say whether it gains",
      "assay speculate --target models/tiny-qwen35.gguf --draft models/tiny-qwen35-draft.gguf self:Q2_K -k 4,8",
      AddSpeculate},
