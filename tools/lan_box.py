@@ -218,11 +218,11 @@ def make_keys(folder):
     except (OSError, subprocess.CalledProcessError) as error:
         raise BoxError(f"openssl made no certificate: {error}") from error
     server = ["--token-file", str(token), "--tls-cert", str(certificate), "--tls-key", str(key)]
-    return server, ["--token-file", str(token), "--tls-ca", str(certificate)]
+    return server, ["--draft-token-file", str(token), "--draft-ca", str(certificate)]
 
 
 def speculate(box, arguments, draft, options, cpus):
-    """The one run of `assay speculate --json` with that draft."""
+    """runs[] of `assay speculate --json` with that draft: one for each prompt set."""
     command = [box.program("assay"), "speculate", "--target", arguments.target, "--draft", draft, "-k", arguments.k]
     command += ["-n", str(arguments.tokens), "-r", str(arguments.repetitions), "--json", *options]
     for prompts in arguments.prompts:
@@ -233,23 +233,25 @@ def speculate(box, arguments, draft, options, cpus):
         raise BoxError(f"{' '.join(command)}: {result.stderr.strip()}")
     if result.stderr.strip():
         print(result.stderr.strip(), file=sys.stderr)
-    return json.loads(result.stdout)["runs"][0]
+    return json.loads(result.stdout)["runs"]
 
 
 def measure_table(box, arguments):
     home, away = halves()
     server_options, client_options = make_keys(box.folder)
-    rows = [{"link": "local", "run": speculate(box, arguments, arguments.draft, [], home)}]
+    rows = [{"link": "local", "runs": speculate(box, arguments, arguments.draft, [], home)}]
     for link in LINKS:
         row = box.take(link)
         command = [box.program("assay"), "draft-server", "-m", arguments.draft, "--listen", f"{SERVER}:{DRAFT_PORT}"]
         with running(on_server(command + server_options), box.folder / "server.log", accepts(SERVER, DRAFT_PORT), away):
             with box.reached(DRAFT_PORT) as address:
-                row["run"] = speculate(box, arguments, f"grpc://{address}", client_options, home)
+                row["runs"] = speculate(box, arguments, f"grpcs://{address}", client_options, home)
         rows.append(row)
     for row in rows:
         # Each against its own baseline, measured in turns with it: what the machine did meanwhile cancels.
-        row["against_local"] = row["run"]["speedup"] / rows[0]["run"]["speedup"] - 1.0
+        for run, local in zip(row["runs"], rows[0]["runs"]):
+            known = run["speedup"] is not None and local["speedup"] is not None
+            run["against_local"] = run["speedup"] / local["speedup"] - 1.0 if known else None
     return {"schema": 1, "target": arguments.target, "draft": arguments.draft, "k": arguments.k,
             "processors": {"client": home, "server": away}, "rows": rows}
 
@@ -273,33 +275,44 @@ def print_links(rows):
 
 
 def print_table(table):
+    for place, run in enumerate(table["rows"][0]["runs"]):
+        print(f"Prompt set {run['prompt_set']}")
+        print_set(table["rows"], place)
+    cpus = table["processors"]
+    print(f"  {table['target']}, draft {table['draft']}, k={table['k']}; the client has {len(cpus['client'])} "
+          f"processors, the server {len(cpus['server'])}" + (", the same" if cpus["client"] == cpus["server"] else ""))
+    print("  against local: the speed-ups, each over its own baseline; overhead: what a round waits beyond the draft's own")
+    print("  time, median; hidden: bursts with none; in time: bursts that were there before they were asked for")
+    for row in table["rows"][1:]:
+        print(f"  {row['link']}: rate by {row['rate_by']}, delay and loss by {row['delay_by']}")
+
+
+def print_set(rows, place):
     def figure(run, name, digits, scale=1.0, suffix=""):
         value = run.get(name)
         return "-" if value is None else f"{scale * value:.{digits}f}{suffix}"
 
-    lines = [["draft", "round trip ms", "tok/s", "speed-up", "against local", "accepted", "overhead ms", "hidden", "bytes", "identical"]]
-    for row in table["rows"]:
-        run = row["run"]
-        sizes = [run.get(name) for name in ("burst_sent_bytes", "burst_received_bytes")]
+    lines = [["draft", "round trip ms", "tok/s", "speed-up", "against local", "accepted", "overhead ms", "hidden",
+              "in time", "bytes", "identical"]]
+    for row in rows:
+        run = row["runs"][place]
+        burst = run.get("burst") or {} if row["link"] != "local" else {}
+        sizes = [burst.get(name) for name in ("sent_bytes", "received_bytes")]
         lines.append([
             row["link"],
             f"{row['measured_ms']['median_ms']:.3f}" if "measured_ms" in row else "-",
             figure(run, "tok_per_s", 2),
             figure(run, "speedup", 3),
-            f"{100 * row['against_local']:+.1f} %",
+            figure(run, "against_local", 1, 100.0, " %"),
             figure(run, "accept_rate", 1, 100.0, " %"),
-            figure(run, "burst_overhead_s", 3, 1e3),
-            figure(run, "burst_hidden", 1, 100.0, " %"),
+            figure(burst, "overhead_s", 3, 1e3),
+            figure(burst, "hidden", 1, 100.0, " %"),
+            figure(burst, "in_time", 1, 100.0, " %"),
             "-" if None in sizes else f"{sum(sizes):.0f}",
-            "yes" if run.get("identical") else "NO",
+            {True: "yes", False: "NO"}.get(run["identical"], "-"),
         ])
     print_rows(lines)
-    cpus = table["processors"]
-    print(f"\n  {table['target']}, draft {table['draft']}, k={table['k']}; the client has {len(cpus['client'])} "
-          f"processors, the server {len(cpus['server'])}" + (", the same" if cpus["client"] == cpus["server"] else ""))
-    print("  against local: the speed-ups, each over its own baseline; overhead: what a round waits beyond the draft's own time")
-    for row in table["rows"][1:]:
-        print(f"  {row['link']}: rate by {row['rate_by']}, delay and loss by {row['delay_by']}")
+    print()
 
 
 def parse_arguments():
@@ -330,7 +343,7 @@ def main():
             return 0
         table = measure_table(box, arguments)
         print(json.dumps(table)) if arguments.json else print_table(table)
-        return 0 if all(row["run"].get("identical") for row in table["rows"]) else 1
+        return 1 if any(run["identical"] is False for row in table["rows"] for run in row["runs"]) else 0
 
 
 if __name__ == "__main__":

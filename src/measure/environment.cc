@@ -44,7 +44,7 @@ std::string LineOf(const char* path) { return FirstLine(path).value_or(""); }
 
 // Of 128 random bits 64 remain, so that the system's own identifier, which is nobody else's business, cannot be had
 // back.
-std::string MachineId(std::string_view cpu) {
+std::string LastingMachineId(std::string_view cpu) {
   std::vector<std::string> parts = {LineOf("/etc/machine-id")};
   if (parts.front().empty()) {
     const std::string folder = "/sys/class/dmi/id/";
@@ -120,7 +120,7 @@ Environment CaptureEnvironment() {
   environment.assay_version = Version();
   environment.build_type = ASSAY_BUILD_TYPE;
   environment.governor = FirstLine("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
-  environment.machine = MachineId(environment.cpu);
+  environment.machine = LastingMachineId(environment.cpu);
   return environment;
 }
 

@@ -165,10 +165,12 @@ class Merger {
     int64_t id = 0;
     if (find.Step()) {
       id = find.Integer(0);
-      Statement update = to_.Prepare(
-          "UPDATE study SET finished_unix_ms = coalesce(finished_unix_ms, ?), superseded = max(superseded, ?)"
-          " WHERE id = ?");
-      update.BindValue(1, study, kFinished).BindValue(2, study, kSuperseded).Bind(3, id).Run();
+      // Nothing is written where nothing is new.
+      Statement finish =
+          to_.Prepare("UPDATE study SET finished_unix_ms = ?1 WHERE id = ?2 AND finished_unix_ms IS NULL AND ?1 > 0");
+      finish.BindValue(1, study, kFinished).Bind(2, id).Run();
+      Statement retire = to_.Prepare("UPDATE study SET superseded = 1 WHERE id = ? AND superseded < ?");
+      retire.Bind(1, id).BindValue(2, study, kSuperseded).Run();
     } else {
       // Superseded for now: there is but one current study of a key.
       Statement insert = to_.Prepare(
@@ -306,9 +308,12 @@ class Merger {
       Statement find =
           to_.Prepare("SELECT digest FROM derived WHERE source_digest = ? AND recipe = ? AND environment_id = ?");
       find.BindValue(1, select, 1).BindValue(2, select, 2).Bind(3, environment);
-      if (find.Step() && find.Text(0) != "" && find.Text(0) != select.Text(3)) {
-        Conflict("the {} of {} has the digest {} in one and {} in the other, made by one program on one machine",
-                 select.Text(2), select.Text(1), select.Text(3), find.Text(0));
+      if (find.Step()) {
+        if (find.Text(0) == select.Text(3)) continue;
+        if (find.Text(0) != "") {
+          Conflict("the {} of {} has the digest {} in one and {} in the other, made by one program on one machine",
+                   select.Text(2), select.Text(1), select.Text(3), find.Text(0));
+        }
       }
       Statement insert = to_.Prepare(
           "INSERT INTO derived (environment_id, source_digest, recipe, digest) VALUES (?, ?, ?, ?)"
@@ -337,6 +342,20 @@ void RequireApart(std::span<const std::filesystem::path> sources, const std::fil
   }
 }
 
+// The action's errors speak of the source, never of its copy.
+template <typename Action>
+void NamingTheSource(const std::filesystem::path& source, const std::filesystem::path& copy, const Action& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    std::string text = error.what();
+    const size_t at = text.find(copy.string());
+    if (at != std::string::npos) text.replace(at, copy.string().size(), source.string());
+    if (text.find(source.string()) == std::string::npos) text = fmt::format("{}: {}", source.string(), text);
+    Fail(error.kind(), "{}", text);
+  }
+}
+
 // A copy of today's schema, of which every run could be read.
 void CopySource(const std::filesystem::path& source, const std::filesystem::path& copy) {
   CopyDatabase(source, copy);
@@ -348,11 +367,7 @@ void CopySource(const std::filesystem::path& source, const std::filesystem::path
     }
   }
   Migrate(database, Migrations(), source);
-  try {
-    Store(copy).AllRuns();
-  } catch (const Error& error) {
-    Fail(error.kind(), "{}: {}", source.string(), error.what());
-  }
+  Store(copy).AllRuns();
 }
 
 int64_t CountRuns(Database& database) {
@@ -368,7 +383,9 @@ MergeCounts MergeStores(std::span<const std::filesystem::path> sources, const st
   const std::filesystem::path parent = output.has_parent_path() ? output.parent_path() : std::filesystem::path(".");
   const TemporaryFolder folder(parent);
   const auto copy_of = [&](size_t source) { return folder.path() / fmt::format("source-{}.db", source); };
-  for (size_t i = 0; i < sources.size(); ++i) CopySource(sources[i], copy_of(i));
+  for (size_t i = 0; i < sources.size(); ++i) {
+    NamingTheSource(sources[i], copy_of(i), [&] { CopySource(sources[i], copy_of(i)); });
+  }
 
   const bool exists = std::filesystem::exists(output);
   const std::filesystem::path target = exists ? output : folder.path() / "merged.db";
@@ -378,8 +395,10 @@ MergeCounts MergeStores(std::span<const std::filesystem::path> sources, const st
     Migrate(to, Migrations(), output);
     Transaction transaction(to);
     for (size_t i = 0; i < sources.size(); ++i) {
-      Database from(copy_of(i));
-      Merger(from, sources[i], to, output).Merge(counts);
+      NamingTheSource(sources[i], copy_of(i), [&] {
+        Database from(copy_of(i));
+        Merger(from, sources[i], to, output).Merge(counts);
+      });
     }
     counts.runs = CountRuns(to);
     transaction.Commit();
