@@ -23,6 +23,7 @@ std::span<const Command> Commands();
 
 CommandAction AddBench(CLI::App& app);
 CommandAction AddCompare(CLI::App& app);
+CommandAction AddDraftServer(CLI::App& app);
 CommandAction AddGenerate(CLI::App& app);
 CommandAction AddInspect(CLI::App& app);
 CommandAction AddLadder(CLI::App& app);

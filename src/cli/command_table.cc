@@ -21,6 +21,8 @@ constexpr Command kCommands[] = {
      "assay compare models/tiny-qwen35.gguf models/tiny-qwen35-draft.gguf --text models/eval_prose.txt", AddCompare},
     {"ladder", "quantise a model at every rung, measure size, speed and quality, and say which rung to take",
      "assay ladder models/tiny-qwen35.gguf --text models/eval_prose.txt --types F16,Q8_0,Q4_K_M", AddLadder},
+    {"draft-server", "serve a draft model to other machines, which name it with --draft grpc://HOST:PORT",
+     "assay draft-server -m models/tiny-qwen35-draft.gguf --listen 127.0.0.1:50061", AddDraftServer},
     {"machine", "show this machine: processor, memory, measured read bandwidth and peak rates", "assay machine",
      AddMachine},
     {"merge", "bring databases of several machines together and show each model's speed on all of them",

@@ -1,8 +1,14 @@
 #include "text/same_tokenizer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstdint>
+#include <span>
+#include <string>
 
 #include "base/error.h"
+#include "base/hash.h"
 
 namespace assay {
 
@@ -38,6 +44,24 @@ void RequireSameTokenizer(const Tokenizer& a, std::string_view a_name, const Tok
          "{} and {} begin a text differently: with token {} and {} (-1: none); take models of one family", a_name,
          b_name, left_bos, right_bos);
   }
+}
+
+std::string TokenizerDigest(const Tokenizer& tokenizer) {
+  const VocabData& vocab = tokenizer.vocab();
+  const auto bytes = [](const auto& numbers) {
+    return std::span(reinterpret_cast<const uint8_t*>(numbers.data()), numbers.size() * sizeof(numbers[0]));
+  };
+  Hash halves[2];
+  halves[1].Add("the other half");
+  for (Hash& hash : halves) {
+    for (const std::string& token : vocab.tokens) hash.Add(token);
+    hash.Add("merges");
+    for (const std::string& merge : vocab.merges) hash.Add(merge);
+    hash.Add(bytes(vocab.scores));
+    hash.Add(bytes(vocab.token_types));
+    hash.Add(fmt::format("{}", vocab.first_token().value_or(-1)));
+  }
+  return fmt::format("{:016x}{:016x}", halves[0].value(), halves[1].value());
 }
 
 bool MayReadOtherwise(const Tokenizer& a, const Tokenizer& b) {

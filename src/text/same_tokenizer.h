@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "text/tokenizer.h"
@@ -8,6 +9,9 @@ namespace assay {
 
 // Throws kUsage when the vocabularies differ, showing the first difference. `a` and `b` name the models.
 void RequireSameTokenizer(const Tokenizer& a, std::string_view a_name, const Tokenizer& b, std::string_view b_name);
+
+// The same 128 bits (32 hex digits) for tokenizers that pass that, also on another machine.
+std::string TokenizerDigest(const Tokenizer& tokenizer);
 
 // Whether tokenizers that passed that may still cut a text into other ids: rules of other names may be the same rules.
 bool MayReadOtherwise(const Tokenizer& a, const Tokenizer& b);
