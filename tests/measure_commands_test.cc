@@ -15,11 +15,11 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/testing/temporary_directory.h"
 #include "gguf/gguf.h"
 #include "run_assay.h"
 #include "store/sqlite.h"
 #include "store/store.h"
-#include "store/testing/directory.h"
 #include "study_models.h"
 
 namespace assay {
@@ -358,7 +358,7 @@ TEST(MachineCommandTest, KnowsTheMachineAndItsRates) {
 
 // A second machine is made of the first one's database.
 TEST(MergeCommandTest, ShowsAModelOnSeveralMachines) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   const std::string here = directory / "here.db";
   const std::string there = directory / "there.db";
   const std::string all = directory / "all.db";

@@ -39,7 +39,7 @@ void Append(Settings& settings, const Settings& more) { settings.insert(settings
 void WarnOfContext(std::string_view what, int tokens, const Model& model) {
   const int trained = model.spec.context_length;
   if (tokens > trained) {
-    spdlog::warn("{}: {} tokens, but {} was trained for {}: what is measured is a model outside of its range", what,
+    spdlog::warn("{}: {} tokens, but {} was trained for {}: beyond that it is a model outside of its range", what,
                  tokens, model.file.path().string(), trained);
   }
 }
@@ -171,9 +171,11 @@ std::string DivergenceText(const RunRecord& run, std::string_view prefix) {
 
 std::string RoundingText(const RunRecord& run) {
   if (FindMetric(run, "engine_kld_mean") == nullptr) return "";
-  const std::string text = DivergenceText(run, "engine_");
+  const std::string text = "KL divergence " + DivergenceText(run, "engine_");
   if (FindMetric(run, "base_engine_kld_mean") == nullptr) return text;
-  return fmt::format("{}; of the base, the floor: mean {}", text, FigureText(run, "base_engine_kld_mean", 7));
+  const bool floats = run.base.has_value() && HoldsFloatsAlone(*run.base);
+  return fmt::format("{}; of the base{}: mean {}", text, floats ? ", the floor" : "",
+                     FigureText(run, "base_engine_kld_mean", 7));
 }
 
 }  // namespace assay

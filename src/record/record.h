@@ -47,6 +47,9 @@ struct ModelIdentity {
   bool operator==(const ModelIdentity&) const = default;
 };
 
+// True when the mix names floats alone: such weights meet activations that need no codes.
+bool HoldsFloatsAlone(const ModelIdentity& model);
+
 // How the machine fared while something was measured.
 struct Conditions {
   std::optional<double> load_average = std::nullopt;  // of one minute, at the end

@@ -8,9 +8,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/testing/temporary_directory.h"
 #include "store/schema.h"
 #include "store/store.h"
-#include "store/testing/directory.h"
+#include "store/testing/error_of.h"
 
 namespace assay {
 namespace {
@@ -119,7 +120,7 @@ class MergeTest : public testing::Test {
     return error;
   }
 
-  TestDirectory directory_;
+  TemporaryDirectory directory_;
 };
 
 TEST_F(MergeTest, RunsOfAllSourcesComeTogetherWhole) {

@@ -123,6 +123,10 @@ int Run(const Options& options) {
   } else if (options.draft.starts_with("grpc://")) {
     Fail(ErrorKind::kUnsupported, "--draft {}: this build has no remote drafts; name a model file or '{}'",
          options.draft, kNgramDraft);
+  } else if (options.draft.starts_with("self:")) {
+    Fail(ErrorKind::kUsage,
+         "--draft {}: generate makes no rungs; write it with `assay quantize` and name the file, or '{}'",
+         options.draft, kNgramDraft);
   } else if (speculative) {
     draft = std::make_unique<LoadedModel>(options.draft, *backend);
     RequireSameTokenizer(tokenizer, options.model, *draft->model->tokenizer, options.draft);
