@@ -141,6 +141,14 @@ void Keep(const std::string& database, std::span<const RunRecord> runs) {
   for (const RunRecord& run : runs) store.AddRun(run);
 }
 
+HardwareComparison CompareStored(const std::string& database) {
+  std::vector<RunRecord> runs;
+  for (StoredRun& run : Store(database).AllRuns()) {
+    if (run.status != RunStatus::kRunning) runs.push_back(std::move(run.record));
+  }
+  return CompareHardware(runs);
+}
+
 int ReportGuards(std::span<const GuardResult> guards) {
   int exit_code = 0;
   for (const GuardResult& guard : guards) {

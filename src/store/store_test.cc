@@ -35,7 +35,8 @@ Environment MakeEnvironment() {
           .compiler = "g++ 12",
           .assay_version = "0.1.0",
           .build_type = "Release",
-          .governor = std::nullopt};
+          .governor = std::nullopt,
+          .machine = "0123456789abcdef"};
 }
 
 Sample MakeSample(int round, int session = 1) {
