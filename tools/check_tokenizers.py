@@ -28,6 +28,7 @@ import multiprocessing
 import os
 import pathlib
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -269,15 +270,20 @@ class Findings:
     """What was compared under one name, and what differed."""
 
     def __init__(self, name):
-        self.name, self.count, self.differences, self.unspoken, self.shown = name, 0, 0, 0, []
+        self.name, self.count, self.differences, self.unspoken, self.marked, self.shown = name, 0, 0, 0, 0, []
 
-    def compare(self, texts, ours, theirs, lacking=b""):
-        """lacking: the bytes without a token. A text with one is refused here; Hugging Face leaves the byte out."""
+    def compare(self, texts, ours, theirs, lacking=b"", marks=lambda text: None):
+        """lacking: the bytes without a token. A text with one is refused here; Hugging Face leaves the byte out. marks:
+        see marks_of."""
         for text, here, there in zip(texts, ours, theirs, strict=True):
             self.count += 1
             if here is None and any(byte in lacking for byte in text):
                 self.unspoken += 1
-            elif here is None or here != packed(there):
+            elif here is not None and here == packed(there):
+                continue
+            elif here is not None and here == marks(text.decode(errors="replace")):
+                self.marked += 1
+            else:
                 self.differences += 1
                 self.shown.append((text, here and list(array.array("i", here)), list(there)))
         del self.shown[SHOWN:]
@@ -286,10 +292,12 @@ class Findings:
         self.count += other.count
         self.differences += other.differences
         self.unspoken += other.unspoken
+        self.marked += other.marked
         self.shown = (self.shown + other.shown)[:SHOWN]
 
     def report(self):
         note = f" ({self.unspoken} refused for a byte without a token)" if self.unspoken else ""
+        note += f" ({self.marked} with U+2581 beside a space as SentencePiece has it)" if self.marked else ""
         print(f"{self.name}: {self.count} texts, {self.differences} differ{note}", flush=True)
         for text, ours, theirs in self.shown:
             print(f"  {text.decode(errors='replace')!r}\n    Assay:     {ours}\n    reference: {theirs}")
@@ -299,14 +307,14 @@ class Findings:
 class Contender:
     """A driver, and a function from texts to the reference's answers; words: what the vocabulary has tokens for."""
 
-    def __init__(self, name, driver, reference, words=(), lacking=b""):
-        self.name, self.driver, self.reference, self.words, self.lacking = name, driver, reference, words, lacking
+    def __init__(self, name, driver, reference, words=(), **exceptions):
+        self.name, self.driver, self.reference, self.words, self.exceptions = name, driver, reference, words, exceptions
 
     def compare(self, seed, count, findings):
         source = Texts(seed, self.words)
         texts = [source.text() for _ in range(count)]
         encoded = [text.encode() for text in texts]
-        findings.compare(encoded, self.driver.answers(encoded), self.reference(texts), self.lacking)
+        findings.compare(encoded, self.driver.answers(encoded), self.reference(texts), **self.exceptions)
 
 
 def compare_part(task):
@@ -414,9 +422,15 @@ def specials(vocab, kinds):
     return [i for i, kind in enumerate(vocab["token_type"]) if kind in kinds and vocab["tokens"][i] != f"[PAD{i}]"]
 
 
+def added(tokens):
+    from tokenizers import AddedToken
+
+    return [AddedToken(token, normalized=False, special=False) for token in tokens]
+
+
 def hugging_face(vocab, special):
     """The reference tokenizer of a "gpt2" or "gemma4" vocabulary."""
-    from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
     spelled = vocab["model"] == "gemma4"
     left_out = set(specials(vocab, (3, 4))) if not spelled else set()
@@ -440,8 +454,7 @@ def hugging_face(vocab, special):
             rules.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(rules)
     # User-defined ones are always taken out of the text; here they are found by their own ids, so the order is theirs.
-    for i in specials(vocab, (3, 4) if special else (4,)):
-        tokenizer.add_tokens([AddedToken(vocab["tokens"][i], normalized=False, special=False)])
+    tokenizer.add_tokens(added(vocab["tokens"][i] for i in specials(vocab, (3, 4) if special else (4,))))
     return tokenizer
 
 
@@ -464,6 +477,21 @@ def sentencepiece(vocab, model):
     proto.normalizer_spec.remove_extra_whitespaces = False
     proto.normalizer_spec.escape_whitespaces = True
     return sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
+
+
+def marks_of(path, vocab):
+    """SentencePiece's answer (bytes) to a text with U+2581 beside a space, where the reference is a tokenizer.json: that
+    finds user-defined runs of U+2581 in the text as it is written, SentencePiece in the text whose spaces are U+2581."""
+    if vocab["model"] != "llama" or not path.with_suffix(".json").exists():
+        return lambda text: None
+    processor = sentencepiece(vocab, path.with_suffix(".model"))
+    return lambda text: packed(processor.encode(text)) if re.search("\u2581 | \u2581", text) else None
+
+
+def ends_by_name(vocab):
+    """Tokens that are plain text in the file, but control tokens here and in llama.cpp, which knows ends by their names."""
+    names = {"<|endoftext|>"} if "<|tool_response>" in vocab["tokens"] else {"<|endoftext|>", "</s>"}
+    return [token for token, kind in zip(vocab["tokens"], vocab["token_type"]) if kind == 1 and token in names]
 
 
 def published(path):
@@ -514,11 +542,14 @@ def tekken_ids(path, special):
 def reference_of(path, vocab, special):
     if path.with_suffix(".tekken").exists():
         return tekken_ids(path.with_suffix(".tekken"), special)
-    if path.with_suffix(".json").exists():
-        return bpe_ids(published(path.with_suffix(".json")), range(len(vocab["tokens"])))
-    if vocab["model"] == "llama":
+    is_published = path.with_suffix(".json").exists()
+    if vocab["model"] == "llama" and not is_published:
         return sentencepiece_ids(sentencepiece(vocab, path.with_suffix(".model")))
-    tokenizer = hugging_face(vocab, special)
+    tokenizer = published(path.with_suffix(".json")) if is_published else hugging_face(vocab, special)
+    if special:
+        tokenizer.add_tokens(added(ends_by_name(vocab)))
+    if is_published:
+        return bpe_ids(tokenizer, range(len(vocab["tokens"])))
     # Added tokens have ids of their own there: compare by text.
     by_text = {token: i for i, token in reversed(list(enumerate(vocab["tokens"])))}
     number = {i: by_text.get(token) for token, i in tokenizer.get_vocab().items()}
@@ -553,7 +584,8 @@ def ids_of(path, special):
         tokens = set(vocab["tokens"])
         lacking = bytes(byte for char, byte in byte_alphabet().items() if char not in tokens)
     driver = Driver("ids", path, "special" if special else "plain")
-    return Contender(path.name, driver, reference_of(path, vocab, special), words_of(vocab, special), lacking)
+    reference, words = reference_of(path, vocab, special), words_of(vocab, special)
+    return Contender(path.name, driver, reference, words, lacking=lacking, marks=marks_of(path, vocab))
 
 
 def byte_level_fields(pre, pairs, merges):
