@@ -1,7 +1,6 @@
 #include "run_assay.h"
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -12,12 +11,15 @@
 #include <iterator>
 #include <utility>
 
+#include "base/testing/temporary_directory.h"
+
 namespace assay {
 namespace {
 
-// A name that no other test program running at the same time uses.
+// In a folder of this test program, which goes when it ends.
 std::string UniquePath(const std::string& name) {
-  return ::testing::TempDir() + "assay-" + std::to_string(getpid()) + "-" + name;
+  static const TemporaryDirectory folder;
+  return folder / name;
 }
 
 std::string ReadText(const std::string& path) {
@@ -127,19 +129,9 @@ Outcome RunningAssay::Stop(int signal) {
 std::string BundledPath(const std::string& name) { return std::string(ASSAY_SOURCE_DIR) + "/models/" + name; }
 
 std::string WriteTemporary(const std::string& name, const std::string& content) {
-  struct Files {
-    Files() = default;
-    Files(const Files&) = delete;
-    Files& operator=(const Files&) = delete;
-    ~Files() {
-      for (const std::string& path : paths) unlink(path.c_str());
-    }
-    std::vector<std::string> paths;
-  };
-  static Files files;
-  files.paths.push_back(UniquePath(name));
-  std::ofstream(files.paths.back(), std::ios::binary) << content;
-  return files.paths.back();
+  std::string path = UniquePath(name);
+  std::ofstream(path, std::ios::binary) << content;
+  return path;
 }
 
 }  // namespace assay

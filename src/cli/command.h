@@ -28,6 +28,7 @@ CommandAction AddGenerate(CLI::App& app);
 CommandAction AddInspect(CLI::App& app);
 CommandAction AddLadder(CLI::App& app);
 CommandAction AddMachine(CLI::App& app);
+CommandAction AddMerge(CLI::App& app);
 CommandAction AddPerplexity(CLI::App& app);
 CommandAction AddQuantize(CLI::App& app);
 CommandAction AddSpeculate(CLI::App& app);

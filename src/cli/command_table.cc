@@ -25,6 +25,8 @@ constexpr Command kCommands[] = {
      "assay draft-server -m models/tiny-qwen35-draft.gguf --listen 127.0.0.1:50061", AddDraftServer},
     {"machine", "show this machine: processor, memory, measured read bandwidth and peak rates", "assay machine",
      AddMachine},
+    {"merge", "bring databases of several machines together and show each model's speed on all of them",
+     "assay merge laptop.db server.db -o all.db", AddMerge},
     {"speculate", "measure speculative decoding against its own baseline, and say whether it gains",
      "assay speculate --target models/tiny-qwen35.gguf --draft models/tiny-qwen35-draft.gguf self:Q2_K -k 4,8",
      AddSpeculate},

@@ -29,7 +29,8 @@ constexpr std::array kFigures = {
     Figure{"engine_kld_p99", "nats", "99th percentile of that divergence"},
     Figure{"engine_kld_max", "nats", "largest of that divergence"},
     Figure{"engine_top1_agree", "share", "positions at which both arithmetics find the same token likeliest"},
-    Figure{"base_engine_kld_mean", "nats", "the base's mean divergence of everyday arithmetic from fine: the floor"},
+    Figure{"base_engine_kld_mean", "nats",
+           "the base's mean divergence of everyday arithmetic from fine; of floats: the floor"},
     Figure{"base_engine_kld_median", "nats", "median of that divergence"},
     Figure{"base_engine_kld_p99", "nats", "99th percentile of that divergence"},
     Figure{"base_engine_kld_max", "nats", "largest of that divergence"},
@@ -46,6 +47,7 @@ constexpr std::array kFigures = {
     Figure{"ops_per_s", "op/s",
            "two operations for each parameter that a prompt's token is multiplied with, median rate"},
     Figure{"ops_util", "share", "of the int8 peak probed in the same run"},
+    Figure{"joules_per_token", "J", "energy that the machine took for a token, where it tells"},
     // Of two models or of a model with itself.
     Figure{"speed_vs_base", "times", "speed over the base's in the same round, geometric mean"},
     Figure{"size_pct", "%", "size of the file above the base's"},

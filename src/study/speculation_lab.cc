@@ -121,7 +121,7 @@ EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, const ModelIdent
               .threads = options.threads,
               .logit_hashes = {}};
   if (draft_ != nullptr) {
-    RequireSameTokenizer(*target.model->tokenizer, subject_.target.file, *draft_->model->tokenizer, draft.name);
+    RequireDraftVocabulary(*target.model->tokenizer, subject_.target.file, *draft_->model->tokenizer, draft.name);
   }
   const int context = ContextFor(prompt_sets);
   const int rollback = RollbackFor({.draft_length = options.max_draft});
@@ -141,7 +141,8 @@ std::unique_ptr<Drafter> EngineSpeculationLab::MakeDrafter(const LabDraft& draft
   ModelDrafterOptions options = {.context = context,
                                  .cache = options_.cache,
                                  .max_draft = options_.max_draft,
-                                 .min_probability = options_.draft_p_min};
+                                 .min_probability = options_.draft_p_min,
+                                 .target_vocab = target_.model->spec.vocab};
   if (draft_ != nullptr) {
     options.device = CaptureEnvironment().cpu;
     options.model_digest = subject_.draft->digest;
@@ -164,6 +165,10 @@ std::unique_ptr<Drafter> EngineSpeculationLab::MakeDrafter(const LabDraft& draft
 std::vector<Token> EngineSpeculationLab::Encode(const Prompt& prompt) const {
   const bool with_bos = !prompt.rendered;  // a chat's BOS is its template's business
   return EncodePrompt(*target_.model->tokenizer, prompt.text, /*parse_special=*/true, with_bos).tokens;
+}
+
+std::vector<Token> EngineSpeculationLab::DraftsTokens(std::span<const Token> tokens) const {
+  return WithinVocabulary(tokens, draft_->model->spec.vocab);
 }
 
 int EngineSpeculationLab::ContextFor(std::span<const PromptSet> prompt_sets) const {
@@ -195,7 +200,7 @@ int EngineSpeculationLab::ContextFor(std::span<const PromptSet> prompt_sets) con
 void EngineSpeculationLab::WarmUp(const Prompt& prompt) {
   const std::vector<Token> tokens = Encode(prompt);
   subject_.logit_hashes.push_back(LogitHash(*plain_, tokens));
-  if (draft_alone_ != nullptr) subject_.logit_hashes.push_back(LogitHash(*draft_alone_, tokens));
+  if (draft_alone_ != nullptr) subject_.logit_hashes.push_back(LogitHash(*draft_alone_, DraftsTokens(tokens)));
   try {
     PrepareCosts(prompt, {});
     RoundSeconds(options_.max_draft);
@@ -259,14 +264,14 @@ void EngineSpeculationLab::PrepareCosts(const Prompt& prompt, std::span<const To
   held_.resize(std::min(held_.size(), static_cast<size_t>(std::max(room, 1))));
   HoldText(*plain_, held_);
   HoldText(*speculating_, held_);
-  if (draft_alone_ != nullptr) HoldText(*draft_alone_, held_);
+  if (draft_alone_ != nullptr) HoldText(*draft_alone_, DraftsTokens(held_));
 }
 
 double EngineSpeculationLab::PlainSeconds() { return PlainSecondsOf(*plain_, held_); }
 
 std::optional<double> EngineSpeculationLab::DraftSeconds() {
   if (draft_alone_ == nullptr) return std::nullopt;
-  return PlainSecondsOf(*draft_alone_, held_);
+  return PlainSecondsOf(*draft_alone_, DraftsTokens(held_));
 }
 
 double EngineSpeculationLab::RoundSeconds(int guesses) {

@@ -60,6 +60,8 @@ class EngineSpeculationLab : public SpeculationLab {
 
  private:
   std::vector<Token> Encode(const Prompt& prompt) const;
+  // The target's tokens as the draft model can read them.
+  std::vector<Token> DraftsTokens(std::span<const Token> tokens) const;
   int ContextFor(std::span<const PromptSet> prompt_sets) const;
   std::unique_ptr<Drafter> MakeDrafter(const LabDraft& draft, int context);
   void WarmUp(const Prompt& prompt);

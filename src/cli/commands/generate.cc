@@ -20,7 +20,6 @@
 #include "decode/speculate.h"
 #include "engine/loaded_model.h"
 #include "text/prompt.h"
-#include "text/same_tokenizer.h"
 
 namespace assay {
 namespace {
@@ -146,14 +145,20 @@ int Run(const Options& options) {
   const ModelDrafterOptions drafter_options = {.context = options.context,
                                                .cache = options.cache,
                                                .max_draft = speculation.draft_length,
-                                               .min_probability = options.draft_p_min};
+                                               .min_probability = options.draft_p_min,
+                                               .target_vocab = target.model->spec.vocab};
   if (options.draft == kNgramDraft) {
     drafter = MakeNgramDrafter();
   } else if (IsRemoteDraft(options.draft)) {
     drafter = RemoteDraft(options.draft, options.remote, *target.model)(drafter_options);
+  } else if (options.draft.starts_with("self:")) {
+    Fail(ErrorKind::kUsage,
+         "--draft {}: generate makes no rungs; write it with `assay quantize` and name the file, or '{}'",
+         options.draft, kNgramDraft);
   } else if (speculative) {
     draft = std::make_unique<LoadedModel>(options.draft, *backend);
-    RequireSameTokenizer(tokenizer, options.model, *draft->model->tokenizer, options.draft);
+    RequireDraft(*target.model, options.model, *draft->model, options.draft);
+    WarnOfContext("-c", options.context, *draft->model);
     drafter = MakeModelDrafter(draft->engine, drafter_options);
   }
 
@@ -246,7 +251,7 @@ CommandAction AddGenerate(CLI::App& app) {
       ->type_name("P");
   app.add_flag("--ignore-eos", options->generate.ignore_end, "go on after an end-of-generation token");
   app.add_option("--draft", options->draft,
-                 "speculate: a draft model of the same tokenizer, 'ngram', or a draft server")
+                 "speculate: a draft model of the same vocabulary, 'ngram', or a draft server")
       ->type_name("MODEL, grpc://HOST:PORT");
   app.add_option("-k,--draft-max", options->draft_length,
                  fmt::format("guesses a round, 1 to {}, or 'auto'", kMaxDraftLength))

@@ -23,7 +23,6 @@
 #include "render/speculation_output.h"
 #include "study/speculation.h"
 #include "study/speculation_lab.h"
-#include "text/same_tokenizer.h"
 
 namespace assay {
 namespace {
@@ -121,7 +120,7 @@ std::vector<DraftSource> OpenDrafts(const Options& options, const Model& target)
       draft.elsewhere = RemoteDraft(argument, options.remote, target);
     } else if (argument != kNgramDraft) {
       draft.file = Model::Open(argument);
-      RequireSameTokenizer(*target.tokenizer, options.target, *draft.file->tokenizer, argument);
+      RequireDraft(target, options.target, *draft.file, argument);
     }
     drafts.push_back(std::move(draft));
   }
