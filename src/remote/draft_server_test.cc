@@ -260,7 +260,7 @@ TEST_F(DraftServerTest, AServerThatIsNotThereIsOneLine) {
   Start();
   RemoteDrafterOptions client = ClientOptions();
   server_.reset();
-  EXPECT_THAT(Refusal(client, ErrorKind::kIo), HasSubstr("cannot be reached"));
+  EXPECT_THAT(Refusal(client, ErrorKind::kIo), HasSubstr("cannot be reached (Connection refused); see that"));
   client.url = "grpc://192.0.2.1:1";
   EXPECT_THAT(Refusal(client, ErrorKind::kUsage), HasSubstr("in the clear"));
   for (const char* url : {"grpc://", "grpc://localhost", "http://localhost:1", "grpc://localhost:0",
