@@ -84,7 +84,7 @@ class DraftServerCommandTest : public testing::Test {
   std::unique_ptr<RemoteDrafter> Connect(const std::string& address, double answer_seconds = 10.0) const {
     RemoteDrafterOptions options;
     options.url = "grpc://" + address;
-    options.tokenizer_digest = TokenizerDigest(*target_.model->tokenizer);
+    options.tokenizer_digest = DraftVocabularyDigest(*target_.model->tokenizer);
     options.vocab = target_.model->spec.vocab;
     options.answer_seconds = answer_seconds;
     return MakeRemoteDrafter(options);

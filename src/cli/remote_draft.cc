@@ -33,7 +33,7 @@ DrafterFactory RemoteDraft(const std::string& url, const RemoteDraftOptions& opt
   remote.url = url;
   if (!options.token_file.empty()) remote.token = Secret(options.token_file);
   if (!options.ca_file.empty()) remote.tls_ca = ReadFile(options.ca_file);
-  remote.tokenizer_digest = TokenizerDigest(*target.tokenizer);
+  remote.tokenizer_digest = DraftVocabularyDigest(*target.tokenizer);
   remote.vocab = target.spec.vocab;
   remote.ahead = !options.no_ahead;
   return [remote](const ModelDrafterOptions& drafter) mutable {

@@ -16,6 +16,7 @@ struct DraftHello {
   std::string client = {};
   std::string tokenizer_digest = {};
   std::string model_digest = {};  // empty: any
+  int vocab = 0;                  // of the target
   int context = 0;
   int max_draft = 0;
   double min_probability = 0.0;

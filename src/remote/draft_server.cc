@@ -302,6 +302,7 @@ void DraftServer::Impl::Open(const std::shared_ptr<DraftStream>& stream, const D
                                                                           ? std::min(hello.context, options_.context)
                                                                           : options_.context,
                                                            .cache = options_.cache,
+                                                           .target_vocab = hello.vocab,
                                                            .max_draft = hello.max_draft,
                                                            .min_probability = hello.min_probability,
                                                            .ahead = ahead})};

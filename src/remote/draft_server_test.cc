@@ -43,7 +43,7 @@ class DraftServerTest : public testing::Test {
     options.context = kContext;
     options.device = "a test's device";
     options.model_digest = "digest";
-    options.tokenizer_digest = TokenizerDigest(*draft_.model->tokenizer);
+    options.tokenizer_digest = DraftVocabularyDigest(*draft_.model->tokenizer);
     options.sessions = 16;  // one that is gone may hold its place for a moment
     return options;
   }
@@ -54,7 +54,7 @@ class DraftServerTest : public testing::Test {
   RemoteDrafterOptions ClientOptions() const {
     RemoteDrafterOptions options;
     options.url = Url();
-    options.tokenizer_digest = TokenizerDigest(*target_.model->tokenizer);
+    options.tokenizer_digest = DraftVocabularyDigest(*target_.model->tokenizer);
     options.vocab = target_.model->spec.vocab;
     options.max_draft = 8;
     // However busy the machine is.
@@ -65,7 +65,7 @@ class DraftServerTest : public testing::Test {
   DraftConnectionOptions ConnectionOptions() const {
     return {.address = ParseDraftUrl(Url()),
             .hello = {.protocol = kDraftProtocol,
-                      .tokenizer_digest = TokenizerDigest(*target_.model->tokenizer),
+                      .tokenizer_digest = DraftVocabularyDigest(*target_.model->tokenizer),
                       .max_draft = 4,
                       .ahead = true}};
   }
@@ -299,7 +299,7 @@ TEST_F(DraftServerTest, AServerThatGoesAwayCostsOnlyGuesses) {
   EXPECT_THAT(*remote->failure(), HasSubstr(client.url));
 }
 
-TEST_F(DraftServerTest, GuessesThatTheTargetDoesNotHaveAreNotTaken) {
+TEST_F(DraftServerTest, GuessesNothingThatTheTargetDoesNotHave) {
   Start();
   RemoteDrafterOptions client = ClientOptions();
   client.vocab = 2;
@@ -307,7 +307,7 @@ TEST_F(DraftServerTest, GuessesThatTheTargetDoesNotHaveAreNotTaken) {
   const std::vector<Token> prompt = Prompt(4000);
   EXPECT_EQ(Speculative(*remote, prompt, kGreedy, kFour), Plain(prompt, kGreedy));
   EXPECT_EQ(Accepted(), 0);
-  ASSERT_TRUE(remote->failure());
+  EXPECT_EQ(remote->failure(), std::nullopt);
 }
 
 TEST_F(DraftServerTest, AServerThatComesBackIsUsedAgain) {

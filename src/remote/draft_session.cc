@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "decode/checked_tops.h"
+#include "decode/drafter.h"
 #include "decode/top_hash.h"
 
 namespace assay {
@@ -69,6 +70,7 @@ SessionOptions EngineOptions(const DraftSessionOptions& options) {
 DraftSession::DraftSession(Engine& engine, const DraftSessionOptions& options)
     : options_(options),
       vocab_(engine.model().spec.vocab),
+      shared_(options.target_vocab > 0 ? std::min(options.target_vocab, vocab_) : vocab_),
       whose_("the draft model " + engine.model().spec.name + "'s"),
       rollback_(RollbackOf(options)),
       session_(engine, EngineOptions(options)) {}
@@ -79,7 +81,7 @@ void DraftSession::Check(const BurstRequest& request) const {
          options_.max_draft);
   }
   for (const Token token : request.tokens) {
-    if (token < 0 || token >= vocab_) {
+    if (token < 0 || token >= std::max(options_.target_vocab, vocab_)) {
       Fail(ErrorKind::kUsage, "token {} is not in the vocabulary of {}", token, vocab_);
     }
   }
@@ -119,6 +121,9 @@ BurstAnswer DraftSession::Apply(const BurstRequest& request) {
 void DraftSession::Continue(const BurstRequest& request) {
   text_.Truncate(request.position);
   text_.Append(request.tokens);
+  readable_.resize(request.position);
+  const std::vector<Token> news = WithinVocabulary(request.tokens, vocab_);
+  readable_.insert(readable_.end(), news.begin(), news.end());
   if (!request.sampling) return;
   sampling_ = *request.sampling;
   current_ = {};
@@ -150,7 +155,7 @@ DraftSession::Branch DraftSession::TakeBranch() {
 
 // Decodes the text but for its last token, which is left for the first guess.
 void DraftSession::Read() {
-  const std::span<const Token> known = text_.tokens().first(text_.size() - 1);
+  const std::span<const Token> known = std::span(readable_).first(readable_.size() - 1);
   size_t same = 0;
   const std::span<const Token> held = session_.tokens();
   while (same < std::min(held.size(), known.size()) && held[same] == known[same]) ++same;
@@ -176,6 +181,11 @@ void DraftSession::Extend(Branch& branch) {
   }
   const std::span<const float> logits = Decode(path);
   const RowTop top = CheckedTops(session_.Tops(), session_.position(), options_.cache, whose_).front();
+  if (top.token >= shared_) {
+    branch.ended = true;
+    branch.seconds += watch.Seconds();
+    return;
+  }
   Hash rows = branch.rows.empty() ? Hash() : branch.rows.back();
   AddTop(rows, top, logits);
   branch.rows.push_back(rows);
@@ -183,7 +193,7 @@ void DraftSession::Extend(Branch& branch) {
   double top_chance = 0.0;
   Proposal proposal;
   if (sampling_.options.temperature > 0.0F) {
-    const Distribution whole = SamplingDistribution(logits, top, sampling_.options);
+    const Distribution whole = SamplingDistribution(logits.first(static_cast<size_t>(shared_)), top, sampling_.options);
     top_chance = whole.ProbabilityOf(top.token);
     proposal = CutToLikeliest(whole, options_.proposal_size);
     uint64_t hash = branch.key;
@@ -207,15 +217,15 @@ DraftSession::Doubt DraftSession::DoubtOf(std::span<const float> logits, Token t
   const auto chance = [&](Token token) {
     return best * std::exp(static_cast<double>(logits[static_cast<size_t>(token)] - logits[static_cast<size_t>(top)]));
   };
-  if (vocab_ < 2) return {.chance = 1.0, .other = guess, .other_chance = 0.0};
-  const Token other = guess != top ? top : LikeliestBeside(logits, top);
+  if (shared_ < 2) return {.chance = 1.0, .other = guess, .other_chance = 0.0};
+  const Token other = guess != top ? top : LikeliestBeside(logits.first(static_cast<size_t>(shared_)), top);
   return {.chance = chance(guess), .other = other, .other_chance = chance(other)};
 }
 
 // Goes back to what the session shares with the text and what follows it; at least one token is left to decode.
 void DraftSession::GoBackTo(std::span<const Token> path) {
   const size_t certain = text_.size();
-  const auto wanted = [&](size_t i) { return i < certain ? text_.tokens()[i] : path[i - certain]; };
+  const auto wanted = [&](size_t i) { return i < certain ? readable_[i] : path[i - certain]; };
   const std::span<const Token> held = session_.tokens();
   const size_t comparable = std::min(held.size(), certain + path.size() - 1);
   size_t same = 0;
@@ -240,7 +250,7 @@ std::span<const float> DraftSession::Decode(std::span<const Token> path) {
   const auto held = static_cast<size_t>(session_.position());
   std::span<const float> logits;
   if (held < certain) {
-    std::span<const Token> news = text_.tokens().subspan(held);
+    std::span<const Token> news = std::span(readable_).subspan(held);
     if (news.size() > kInvariantTokens) {
       session_.Forward(news.first(news.size() - 1), Logits::kNone, Undo::kNever);
       news = news.last(1);
@@ -292,6 +302,7 @@ void DraftSession::FindBonus() {
   if (text_.size() + current_.tokens.size() > static_cast<size_t>(session_.context())) return;
   const std::span<const float> logits = Decode(current_.tokens);
   const RowTop top = CheckedTops(session_.Tops(), session_.position(), options_.cache, whose_).front();
+  if (top.token >= shared_) return;
   const Doubt doubt = DoubtOf(logits, top.token, top.token);
   double reached = 1.0;
   for (const Doubt& before : current_.doubts) reached *= before.chance;

@@ -14,6 +14,7 @@ namespace assay {
 struct DraftSessionOptions {
   int context = 0;  // as SessionOptions::context
   CacheType cache = CacheType::kF16;
+  int target_vocab = 0;          // guesses only tokens below this; 0: all that the draft model has
   int max_draft = 32;            // the largest BurstRequest::count
   int proposal_size = 20;        // tokens of a Proposal
   double min_probability = 0.0;  // a draft ends before a guess that the model itself holds less likely
@@ -80,11 +81,13 @@ class DraftSession {
 
   DraftSessionOptions options_;
   int vocab_;
+  int shared_;         // tokens that the target has, too
   std::string whose_;  // in messages
   int rollback_;
   Session session_;
   int settled_ = 0;  // tokens of the session that cannot be undone
   HashedText text_;
+  std::vector<Token> readable_;  // the text as the draft model can read it
   SeededSampling sampling_;
   int count_ = 0;  // guesses that were asked for last
   Branch current_;

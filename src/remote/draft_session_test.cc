@@ -208,6 +208,27 @@ TEST_P(DraftSessionTest, EndsBeforeAGuessThatIsUnlikely) {
   }
 }
 
+TEST_P(DraftSessionTest, ReadsAndGuessesWhatTheTargetHas) {
+  const int vocab = draft_.model->spec.vocab;
+  for (const int target_vocab : {vocab / 4, vocab + 10}) {
+    const auto local = MakeModelDrafter(draft_.engine, {.context = 512, .target_vocab = target_vocab});
+    DraftSession remote(draft_.engine, {.context = 512, .target_vocab = target_vocab, .max_draft = 4});
+    Client client;
+    Rng rng(1);
+    std::vector<Token> text = Prompt(60);
+    if (target_vocab > vocab) text[50] = vocab + 5;  // which the draft model lacks
+    local->Prepare(text);
+    for (Token token = 0; token < 20; ++token) {
+      const std::vector<Token> expected = DraftNow(*local, text, 4, {}, rng).tokens;
+      EXPECT_EQ(remote.Apply(client.Ask(text, 4)).tokens, expected);
+      for (const Token guess : expected) EXPECT_LT(guess, target_vocab);
+      while (remote.Ahead()) {
+      }
+      text.push_back(token * 7);
+    }
+  }
+}
+
 TEST_P(DraftSessionTest, RefusesRequestsThatMakeNoSense) {
   DraftSession remote(draft_.engine, {.context = 64, .max_draft = 4});
   const auto refused = [&](const BurstRequest& request) { EXPECT_THROW(remote.Apply(request), Error); };

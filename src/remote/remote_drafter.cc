@@ -89,6 +89,7 @@ class GrpcDrafter : public RemoteDrafter {
                                      .client = fmt::format("assay {}", Version()),
                                      .tokenizer_digest = options.tokenizer_digest,
                                      .model_digest = options.model_digest,
+                                     .vocab = options.vocab,
                                      .context = options.context,
                                      .max_draft = options.max_draft,
                                      .min_probability = options.min_probability,

@@ -11,7 +11,7 @@ struct RemoteDrafterOptions {
   std::string url;               // grpc://HOST:PORT, grpcs://HOST:PORT with TLS
   std::string token;             // the server's, empty: none
   std::string tls_ca;            // PEM of who signs its certificate; empty: the system's
-  std::string tokenizer_digest;  // TokenizerDigest() of the target's
+  std::string tokenizer_digest;  // DraftVocabularyDigest() of the target's
   std::string model_digest;      // of the draft model that must answer; empty: any
   int vocab = 0;                 // tokens of the target: no guess is beyond them
   int context = 0;               // tokens that a text may have; 0: as many as the server gives

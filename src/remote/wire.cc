@@ -69,6 +69,7 @@ DraftHello Read(const wire::Hello& message) {
           .client = ReadName(message.client(), "a client's name"),
           .tokenizer_digest = ReadName(message.tokenizer_digest(), "a digest"),
           .model_digest = ReadName(message.model_digest(), "a digest"),
+          .vocab = ReadInt(message.vocab(), "a vocabulary"),
           .context = ReadInt(message.context(), "a context"),
           .max_draft = ReadInt(message.max_draft(), "a longest draft"),
           .min_probability = message.min_probability(),
@@ -139,6 +140,7 @@ wire::FromClient Write(const DraftHello& hello) {
   to.set_tokenizer_digest(hello.tokenizer_digest);
   to.set_model_digest(hello.model_digest);
   to.set_context(static_cast<uint32_t>(hello.context));
+  to.set_vocab(static_cast<uint32_t>(hello.vocab));
   to.set_max_draft(static_cast<uint32_t>(hello.max_draft));
   to.set_min_probability(hello.min_probability);
   to.set_ahead(hello.ahead);

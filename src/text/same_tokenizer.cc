@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdint>
-#include <span>
 #include <string>
 
 #include "base/error.h"
@@ -95,19 +93,16 @@ std::string RequireDraftVocabulary(const Tokenizer& target, std::string_view tar
   return note;
 }
 
-std::string TokenizerDigest(const Tokenizer& tokenizer) {
+std::string DraftVocabularyDigest(const Tokenizer& tokenizer) {
   const VocabData& vocab = tokenizer.vocab();
-  const auto bytes = [](const auto& numbers) {
-    return std::span(reinterpret_cast<const uint8_t*>(numbers.data()), numbers.size() * sizeof(numbers[0]));
-  };
   Hash halves[2];
   halves[1].Add("the other half");
   for (Hash& hash : halves) {
-    for (const std::string& token : vocab.tokens) hash.Add(token);
-    hash.Add("merges");
-    for (const std::string& merge : vocab.merges) hash.Add(merge);
-    hash.Add(bytes(vocab.scores));
-    hash.Add(bytes(vocab.token_types));
+    for (size_t id = 0; id < vocab.tokens.size(); ++id) {
+      if (!Uses(tokenizer, id)) continue;
+      hash.Add(fmt::format("{}", id));
+      hash.Add(vocab.tokens[id]);
+    }
     hash.Add(fmt::format("{}", vocab.first_token().value_or(-1)));
   }
   return fmt::format("{:016x}{:016x}", halves[0].value(), halves[1].value());

@@ -80,7 +80,7 @@ int Run(Options& options) {
   Subject draft(options.model, *backend);
   WarnOfContext("-c", server_options.context, *draft.model);
   server_options.model_digest = draft.identity.digest;
-  server_options.tokenizer_digest = TokenizerDigest(*draft.model->tokenizer);
+  server_options.tokenizer_digest = DraftVocabularyDigest(*draft.model->tokenizer);
   server_options.device = CaptureEnvironment().cpu;
   DraftServer server(draft.engine, server_options);
   const SessionMemory memory =
