@@ -40,7 +40,7 @@ void Append(Settings& settings, const Settings& more) { settings.insert(settings
 void WarnOfContext(std::string_view what, int tokens, const Model& model) {
   const int trained = model.spec.context_length;
   if (tokens > trained) {
-    spdlog::warn("{}: {} tokens, but {} was trained for {}: what is measured is a model outside of its range", what,
+    spdlog::warn("{}: {} tokens, but {} was trained for {}: beyond that it is a model outside of its range", what,
                  tokens, model.file.path().string(), trained);
   }
 }
@@ -141,6 +141,14 @@ void Keep(const std::string& database, std::span<const RunRecord> runs) {
   for (const RunRecord& run : runs) store.AddRun(run);
 }
 
+HardwareComparison CompareStored(const std::string& database) {
+  std::vector<RunRecord> runs;
+  for (StoredRun& run : Store(database).AllRuns()) {
+    if (run.status != RunStatus::kRunning) runs.push_back(std::move(run.record));
+  }
+  return CompareHardware(runs);
+}
+
 int ReportGuards(std::span<const GuardResult> guards) {
   int exit_code = 0;
   for (const GuardResult& guard : guards) {
@@ -169,9 +177,11 @@ std::string DivergenceText(const RunRecord& run, std::string_view prefix) {
 
 std::string RoundingText(const RunRecord& run) {
   if (FindMetric(run, "engine_kld_mean") == nullptr) return "";
-  const std::string text = DivergenceText(run, "engine_");
+  std::string text = "KL divergence " + DivergenceText(run, "engine_");
   if (FindMetric(run, "base_engine_kld_mean") == nullptr) return text;
-  return fmt::format("{}; of the base, the floor: mean {}", text, FigureText(run, "base_engine_kld_mean", 7));
+  const bool floats = run.base.has_value() && HoldsFloatsAlone(*run.base);
+  return fmt::format("{}; of the base{}: mean {}", text, floats ? ", the floor" : "",
+                     FigureText(run, "base_engine_kld_mean", 7));
 }
 
 }  // namespace assay

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/loaded_model.h"
+#include "judge/hardware.h"
 #include "measure/perplexity.h"
 #include "measure/throughput.h"
 #include "record/record.h"
@@ -62,6 +63,8 @@ void AddDatabaseOption(CLI::App& app, std::string& database);
 // --no-placebo
 void AddPlaceboOption(CLI::App& app, bool& placebo);
 void Keep(const std::string& database, std::span<const RunRecord> runs);
+// What the speeds in a database say of the machines that they were measured on.
+HardwareComparison CompareStored(const std::string& database);
 
 // Says on stderr which guards tripped or warn; the exit code: that of kInvalid when one tripped, else 0.
 int ReportGuards(std::span<const GuardResult> guards);

@@ -101,7 +101,7 @@ TEST_F(DraftVocabularyTest, GuessesAreDrawnFromWhatBothKnow) {
   const auto drafter = MakeModelDrafter(draft.engine, {.context = 512, .target_vocab = vocab()});
   drafter->Prepare(prompt_);
   Rng rng(3);
-  const Draft guesses = drafter->Propose(prompt_, 16, {.temperature = 1.5F}, rng);
+  const Draft guesses = DraftNow(*drafter, prompt_, 16, {.temperature = 1.5F}, rng);
   EXPECT_FALSE(guesses.tokens.empty());
   for (const Distribution& distribution : guesses.distributions) {
     EXPECT_EQ(distribution.size(), static_cast<size_t>(vocab()));

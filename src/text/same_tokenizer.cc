@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <span>
+#include <string>
 
 #include "base/error.h"
+#include "base/hash.h"
 
 namespace assay {
 namespace {
@@ -89,6 +93,24 @@ std::string RequireDraftVocabulary(const Tokenizer& target, std::string_view tar
   const size_t alone = target_alone + draft_alone;
   if (alone > 0) note += fmt::format("; {} that only one of them uses cannot be guessed", alone);
   return note;
+}
+
+std::string TokenizerDigest(const Tokenizer& tokenizer) {
+  const VocabData& vocab = tokenizer.vocab();
+  const auto bytes = [](const auto& numbers) {
+    return std::span(reinterpret_cast<const uint8_t*>(numbers.data()), numbers.size() * sizeof(numbers[0]));
+  };
+  Hash halves[2];
+  halves[1].Add("the other half");
+  for (Hash& hash : halves) {
+    for (const std::string& token : vocab.tokens) hash.Add(token);
+    hash.Add("merges");
+    for (const std::string& merge : vocab.merges) hash.Add(merge);
+    hash.Add(bytes(vocab.scores));
+    hash.Add(bytes(vocab.token_types));
+    hash.Add(fmt::format("{}", vocab.first_token().value_or(-1)));
+  }
+  return fmt::format("{:016x}{:016x}", halves[0].value(), halves[1].value());
 }
 
 bool MayReadOtherwise(const Tokenizer& a, const Tokenizer& b) {

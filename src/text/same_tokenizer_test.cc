@@ -32,12 +32,15 @@ VocabData VocabOfFour() {
 }
 
 std::string DifferenceOf(const VocabData& a, const VocabData& b) {
+  const bool same_digest = TokenizerDigest(BareTokenizer(a)) == TokenizerDigest(BareTokenizer(b));
   try {
     RequireSameTokenizer(BareTokenizer(a), "left.gguf", BareTokenizer(b), "right.gguf");
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kUsage);
+    EXPECT_FALSE(same_digest);
     return error.what();
   }
+  EXPECT_TRUE(same_digest);
   return {};
 }
 

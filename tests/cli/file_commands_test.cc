@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/testing/temporary_directory.h"
 #include "gguf/gguf.h"
 #include "gguf/testing/gguf_bytes.h"
 #include "run_assay.h"
@@ -21,7 +22,6 @@ using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-using testing::TemporaryDirectory;
 
 const std::string kModel = BundledPath("tiny-qwen35.gguf");
 const std::string kDraft = BundledPath("tiny-qwen35-draft.gguf");
@@ -104,7 +104,10 @@ TEST(Inspect, TellsWhatAFileHolds) {
   ASSERT_EQ(result["tensors"].size(), 108U);
   EXPECT_EQ(result["tensors"][0],
             json({{"name", "token_embd.weight"}, {"type", "F16"}, {"shape", {256, 4096}}, {"bytes", 2097152}}));
-  EXPECT_THAT(RunAssay({"inspect", kModel}).out, AllOf(HasSubstr("0-2, 4-6"), HasSubstr("blk.7.ffn_down.weight")));
+  // A float as it was written, not as the double that it becomes.
+  EXPECT_EQ(result["metadata"]["qwen35.attention.layer_norm_rms_epsilon"], 1e-6);
+  EXPECT_THAT(RunAssay({"inspect", kModel}).out, AllOf(HasSubstr("0-2, 4-6"), HasSubstr("blk.7.ffn_down.weight"),
+                                                       HasSubstr("1 (F16)"), HasSubstr(" 1e-06\n")));
 }
 
 // A file that holds the model's vocabulary alone, with other keys.

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,6 +19,7 @@
 #include "cli/common.h"
 #include "gguf/gguf.h"
 #include "model/model_spec.h"
+#include "quant/rung.h"
 #include "render/text_table.h"
 
 namespace assay {
@@ -113,6 +116,17 @@ T ElementAt(const GgufArray& array, uint64_t index) {
   return value;
 }
 
+// The shortest decimal number that is this float: 1e-06, where its double would be 9.999999974752427e-07.
+Json FloatJson(float value) {
+  double shortest = value;
+  if (std::isfinite(value)) {
+    std::array<char, 32> digits{};
+    const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+    std::from_chars(digits.data(), end, shortest);
+  }
+  return shortest;
+}
+
 Json ElementJson(const GgufArray& array, uint64_t i);
 
 Json ArrayJson(const GgufArray& array) {
@@ -140,7 +154,7 @@ Json ElementJson(const GgufArray& array, uint64_t i) {
     case GgufType::kInt64:
       return ElementAt<int64_t>(array, i);
     case GgufType::kFloat32:
-      return ElementAt<float>(array, i);
+      return FloatJson(ElementAt<float>(array, i));
     case GgufType::kFloat64:
       return ElementAt<double>(array, i);
     case GgufType::kBool:
@@ -159,6 +173,8 @@ Json ValueJson(const GgufValue& value) {
       [](const auto& v) -> Json {
         if constexpr (std::is_same_v<std::decay_t<decltype(v)>, std::shared_ptr<const GgufArray>>) {
           return ArrayJson(*v);
+        } else if constexpr (std::is_same_v<std::decay_t<decltype(v)>, float>) {
+          return FloatJson(v);
         } else {
           return v;
         }
@@ -176,6 +192,15 @@ std::string ValueText(const GgufValue& value) {
     return fmt::format("{} ({} in all)", Abbreviate(list, kShownColumns), (*array)->count);
   }
   return DumpJson(ValueJson(value));
+}
+
+// " (Q4_K_M)" for the number of a rung that Assay knows, else nothing.
+std::string FileTypeName(const GgufValue& value) {
+  const auto* number = std::get_if<uint64_t>(&value.value);
+  for (const RungTraits& rung : Rungs()) {
+    if (number != nullptr && rung.file_type == *number) return fmt::format(" ({})", rung.name);
+  }
+  return "";
 }
 
 // "0-2, 4-6, 8"
@@ -290,7 +315,9 @@ void PrintAsText(const GgufFile& file, const Summary& summary, const Texts& text
                         OneLine(file.FindString("general.architecture").value_or("of no stated architecture")),
                         HumanCount(summary.parameters), HumanBytes(file.file_bytes()), summary.bits_per_weight()));
   TextTable metadata({{"key"}, {"value"}});
-  for (const auto& [key, value] : file.metadata()) metadata.AddRow({key, ValueText(value)});
+  for (const auto& [key, value] : file.metadata()) {
+    metadata.AddRow({key, ValueText(value) + (key == "general.file_type" ? FileTypeName(value) : "")});
+  }
   PrintText("\nMetadata\n" + metadata.ToString() + TextsText(texts));
   TextTable layers({{"layers"}, {"tensors", true}, {"parameters", true}, {"bytes", true}, {"each has"}});
   for (const LayerGroup& group : summary.layers) {
