@@ -4,8 +4,8 @@
 # g++-aarch64-linux-gnu and qemu-user, not root: the libraries' packages are unpacked into build-aarch64/root.
 set -eu
 cd "$(dirname "$0")/.."
-for tool in aarch64-linux-gnu-g++ qemu-aarch64 apt-get dpkg-deb cmake ninja; do
-  command -v "$tool" >/dev/null || { echo "aarch64.sh: needs $tool (apt-get install g++-aarch64-linux-gnu qemu-user)" >&2; exit 1; }
+for tool in aarch64-linux-gnu-g++ qemu-aarch64 apt-get dpkg-deb cmake ninja protoc grpc_cpp_plugin; do
+  command -v "$tool" >/dev/null || { echo "aarch64.sh: needs $tool (apt-get install g++-aarch64-linux-gnu qemu-user, and what ./run build installs)" >&2; exit 1; }
 done
 
 apt_dir=$PWD/build-aarch64/apt
@@ -20,13 +20,17 @@ apt() {
 if [ ! -e build-aarch64/root/complete ]; then
   mkdir -p "$apt_dir/lists/partial" "$apt_dir/cache/archives/partial" "$apt_dir/packages" build-aarch64/root
   apt apt-get update
-  headers='libfmt-dev libspdlog-dev libsqlite3-dev libpcre2-dev'
-  # shellcheck disable=SC2086  # lists of words
-  libraries=$(apt apt-cache depends $headers | sed -n 's/^ *Depends: \(lib.*\)/\1/p' | grep -v '^libc6-dev' | sort -u)
-  # shellcheck disable=SC2086
-  (cd "$apt_dir/packages" && apt apt-get download $headers $libraries libgtest-dev libgmock-dev nlohmann-json3-dev \
-    libcli11-dev libc6 libstdc++6 libgcc-s1)
+  # With all that they need, but for the C library's headers, which the compiler brings.
+  packages=$(apt apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
+    --no-enhances libfmt-dev libspdlog-dev libsqlite3-dev libpcre2-dev libgrpc++-dev libprotobuf-dev libgtest-dev \
+    libgmock-dev nlohmann-json3-dev libcli11-dev | grep -E '^(lib|zlib|nlohmann)' | grep -Ev '^(libc6|libcrypt|libnsl|libtirpc)-dev$')
+  # shellcheck disable=SC2086  # a list of words
+  (cd "$apt_dir/packages" && apt apt-get download $packages)
   for package in "$apt_dir"/packages/*.deb; do dpkg-deb -x "$package" build-aarch64/root; done
+  # What generates code runs here.
+  for plugin in cpp csharp node objective_c php python ruby; do
+    ln -sf "$(command -v grpc_cpp_plugin)" "build-aarch64/root/usr/bin/grpc_${plugin}_plugin"
+  done
   touch build-aarch64/root/complete
 fi
 
