@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/testing/temporary_directory.h"
 #include "gguf/gguf.h"
+#include "gguf/testing/other_vocabulary.h"
 #include "run_assay.h"
 
 namespace assay {
@@ -214,6 +215,34 @@ TEST_F(SpeculateCommandTest, ADraftWithAnotherTokenizerIsRefusedWithTheFirstDiff
   const Outcome outcome = RunAssay(Arguments({ModelWithAnotherToken()}, {}));
   ExpectOneLineError(outcome, 2, "<|Im_start|>");
   EXPECT_THAT(outcome.err, HasSubstr("<|im_start|>"));
+}
+
+// Models of one family pad their vocabularies to different sizes: from the field, llama.gguf and vocab-padded.gguf.
+TEST_F(SpeculateCommandTest, ADraftWithMoreOrFewerTokensIsUsedAndToldOf) {
+  const std::string more = (folder_ / "more.gguf").string(), fewer = (folder_ / "fewer.gguf").string();
+  WriteWithVocabulary(kDraft, more, 4160, {});
+  WriteWithVocabulary(kDraft, fewer, 4000, {});
+  const json document = Measure({more, fewer}, {"-k", "4", "--no-placebo"});
+  int compared = 0;
+  for (const json& run : document["runs"]) {
+    if (!run["k"].is_number()) continue;
+    ExpectLossless(run);
+    EXPECT_GT(run["accepted"].get<int>(), 0);
+    ++compared;
+  }
+  EXPECT_EQ(compared, 2);
+  const std::vector<std::string> plain = {"generate", "-m", kTarget, "-p", "The sum of 17 and 25 is",
+                                          "-n",       "24", "--json"};
+  const json expected = json::parse(RunAssay(plain).out);
+  for (const auto& [draft, told] : {std::pair(more, "has 4160: those that both use are the same\n"),
+                                    std::pair(fewer, "has 4000: those that both use are the same; 96 that")}) {
+    std::vector<std::string> arguments = plain;
+    arguments.insert(arguments.end(), {"--draft", draft});
+    const Outcome outcome = RunAssay(arguments);
+    EXPECT_EQ(outcome.exit_code, 0);
+    EXPECT_THAT(outcome.err, HasSubstr(told));
+    EXPECT_EQ(json::parse(outcome.out)["tokens"], expected["tokens"]);
+  }
 }
 
 // Whose logits of one token, neither the first nor the likeliest, are not finite: the output shares the embedding.

@@ -13,9 +13,13 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/thread_pool.h"
 
 namespace assay {
 namespace {
+
+// Of a map, by one call: so many that the call itself costs nothing beside them.
+constexpr size_t kForgottenPages = 512;
 
 std::string Reason(int error) { return std::system_category().message(error); }
 
@@ -207,15 +211,20 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_);
 }
 
-void MappedFile::Forget(std::span<const uint8_t> part) const {
+void MappedFile::Forget(std::span<const uint8_t> part, ThreadPool& pool) const {
   // Memory that is not the file's would be lost.
   if (part.data() < data_ || part.data() + part.size() > data_ + size_) return;
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const auto begin = static_cast<size_t>(part.data() - data_);
   const size_t first = (begin + page - 1) / page * page;
   const size_t last = (begin + part.size()) / page * page;
-  // Advice only: where the system refuses, the pages stay.
-  if (first < last) (void)madvise(const_cast<uint8_t*>(data_) + first, last - first, MADV_DONTNEED);
+  if (first >= last) return;
+  const size_t share = kForgottenPages * page;  // of one task
+  pool.ParallelFor(static_cast<int64_t>((last - first + share - 1) / share), [&](int64_t i) {
+    const size_t from = first + static_cast<size_t>(i) * share;
+    // Advice only: where the system refuses, the pages stay.
+    (void)madvise(const_cast<uint8_t*>(data_) + from, std::min(share, last - from), MADV_DONTNEED);
+  });
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept

@@ -13,6 +13,8 @@
 
 namespace assay {
 
+class ThreadPool;
+
 // Errors of reading: kBadFile for what is not there or no file, kIo for what the system refuses (no permission, too
 // many open files, no memory); with the path and the system's reason.
 
@@ -35,8 +37,8 @@ class MappedFile {
 
   std::span<const uint8_t> bytes() const { return {data_, size_}; }
   // Takes the whole pages of a part out of this process's memory; they come back from the file when they are read.
-  // Bytes outside of the map are left alone.
-  void Forget(std::span<const uint8_t> part) const;
+  // Bytes outside of the map are left alone. Large parts are shared out to the pool's threads.
+  void Forget(std::span<const uint8_t> part, ThreadPool& pool) const;
 
  private:
   const uint8_t* data_ = nullptr;

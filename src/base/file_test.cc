@@ -19,6 +19,7 @@
 
 #include "base/error.h"
 #include "base/testing/temporary_directory.h"
+#include "base/thread_pool.h"
 
 namespace assay {
 namespace {
@@ -91,16 +92,42 @@ TEST_F(FileTest, AFifoIsRefusedInsteadOfWaitedFor) {
 }
 
 TEST_F(FileTest, ForgottenPartsOfAMapComeBackAndOtherMemoryIsLeftAlone) {
-  const std::string text(100'000, 'x');
+  const std::string text(10'000'000, 'x');
   WriteFileAtomically(Path("a"), text);
   const MappedFile mapped(Path("a"));
-  for (const size_t offset : {size_t{0}, size_t{1}, size_t{5000}, size_t{99'999}}) {
-    mapped.Forget(mapped.bytes().subspan(offset));
+  ThreadPool pool(3);
+  for (const size_t offset : {size_t{0}, size_t{1}, size_t{5000}, size_t{9'999'999}}) {
+    mapped.Forget(mapped.bytes().subspan(offset), pool);
     EXPECT_TRUE(std::ranges::all_of(mapped.bytes(), [](uint8_t byte) { return byte == 'x'; })) << offset;
   }
-  const std::vector<uint8_t> own(100'000, 7);
-  mapped.Forget(own);
+  const std::vector<uint8_t> own(10'000'000, 7);
+  mapped.Forget(own, pool);
   EXPECT_TRUE(std::ranges::all_of(own, [](uint8_t byte) { return byte == 7; }));
+}
+
+TEST_F(FileTest, ForgettingTakesAllWholePagesOfAPartOutOfMemory) {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t pages = 2000;
+  WriteFileAtomically(Path("a"), std::string(pages * page, 'x'));
+  const MappedFile mapped(Path("a"));
+  ThreadPool pool(2);
+  const auto resident_bytes = [&] {  // of the map, as the system counts them
+    std::ifstream maps("/proc/self/smaps");
+    size_t found = 0;
+    bool ours = false;
+    for (std::string line; std::getline(maps, line);) {
+      if (line.find(Path("a").string()) != std::string::npos) ours = true;
+      if (ours && line.starts_with("Rss:")) {
+        found = std::stoul(line.substr(4)) * 1024;
+        break;
+      }
+    }
+    return found;
+  };
+  ASSERT_TRUE(std::ranges::all_of(mapped.bytes(), [](uint8_t byte) { return byte == 'x'; }));
+  ASSERT_GT(resident_bytes(), 2 * page);
+  mapped.Forget(mapped.bytes().subspan(page / 2, (pages - 1) * page), pool);
+  EXPECT_LE(resident_bytes(), 2 * page);
 }
 
 TEST_F(FileTest, AMapMovesWithoutBeingUnmappedTwice) {

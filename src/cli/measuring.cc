@@ -17,6 +17,7 @@
 #include "measure/records.h"
 #include "measure/text_check.h"
 #include "store/store.h"
+#include "text/same_tokenizer.h"
 
 namespace assay {
 namespace {
@@ -51,6 +52,11 @@ void WarnOfText(std::string_view text, const std::string& source) {
 
 void WarnOfBos(const EncodedPrompt& prompt) {
   if (prompt.bos_twice) spdlog::warn("the text begins with BOS itself: no second one was put in front");
+}
+
+void RequireDraft(const Model& target, std::string_view target_name, const Model& draft, std::string_view draft_name) {
+  const std::string note = RequireDraftVocabulary(*target.tokenizer, target_name, *draft.tokenizer, draft_name);
+  if (!note.empty()) spdlog::info("{}", note);
 }
 
 Subject::Subject(std::string path_given, Backend& backend)
@@ -171,7 +177,7 @@ std::string DivergenceText(const RunRecord& run, std::string_view prefix) {
 
 std::string RoundingText(const RunRecord& run) {
   if (FindMetric(run, "engine_kld_mean") == nullptr) return "";
-  const std::string text = "KL divergence " + DivergenceText(run, "engine_");
+  std::string text = "KL divergence " + DivergenceText(run, "engine_");
   if (FindMetric(run, "base_engine_kld_mean") == nullptr) return text;
   const bool floats = run.base.has_value() && HoldsFloatsAlone(*run.base);
   return fmt::format("{}; of the base{}: mean {}", text, floats ? ", the floor" : "",

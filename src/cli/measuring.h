@@ -38,6 +38,9 @@ void WarnOfText(std::string_view text, const std::string& source);
 // Warns when the prompt begins with BOS itself, so that none was added.
 void WarnOfBos(const EncodedPrompt& prompt);
 
+// RequireDraftVocabulary() of a draft model, which tells the user what it found.
+void RequireDraft(const Model& target, std::string_view target_name, const Model& draft, std::string_view draft_name);
+
 // The perplexity on the text of a file, with a "perplexity" record. Sets the source and the progress of `options`;
 // warns of windows that the text does not have and of a context that a model was not trained for. Throws kInvalid when
 // logits are not finite.

@@ -31,6 +31,8 @@ class ModelDrafter : public HomeDrafter {
       : options_(options),
         name_(engine.model().spec.name),
         whose_("the draft model " + name_ + "'s"),
+        vocab_(engine.model().spec.vocab),
+        shared_(options.target_vocab > 0 ? std::min(options.target_vocab, vocab_) : vocab_),
         session_(engine, {.context = options.context, .cache = options.cache, .rollback = options.max_draft + 1}) {
     who_ = AtHome(engine.backend().description(), options.device, options.model_digest);
   }
@@ -47,25 +49,27 @@ class ModelDrafter : public HomeDrafter {
     session_.Truncate(0);
     full_ = false;
     // The last token is left for the first burst, which needs logits after it.
-    session_.Forward(prompt.first(prompt.size() - 1), Logits::kNone);
+    session_.Forward(WithinVocabulary(prompt.first(prompt.size() - 1), vocab_), Logits::kNone);
   }
 
   std::optional<int> full_at() const override { return full_ ? std::optional(session_.context()) : std::nullopt; }
 
  private:
-  Draft Propose(std::span<const Token> text, int count, const SamplingOptions& sampling, Rng& rng) override {
+  Draft Propose(std::span<const Token> targets, int count, const SamplingOptions& sampling, Rng& rng) override {
     Draft draft;
-    full_ = text.size() > static_cast<size_t>(session_.context());
+    full_ = targets.size() > static_cast<size_t>(session_.context());
     if (full_) return draft;
+    const std::vector<Token> text = WithinVocabulary(targets, vocab_);
     Follow(text);
     // The text is certain; only the guesses may be undone.
-    const std::span<const Token> news = text.subspan(static_cast<size_t>(session_.position()));
+    const std::span<const Token> news = std::span(text).subspan(static_cast<size_t>(session_.position()));
     std::span<const float> logits = session_.Forward(news, Logits::kLast, Undo::kNever);
     Hash hash;
     for (;;) {
       const RowTop top = CheckedTops(session_.Tops(), session_.position(), options_.cache, whose_).front();
+      if (top.token >= shared_) break;
       AddTop(hash, top, logits);
-      Distribution distribution = SamplingDistribution(logits, top, sampling);
+      Distribution distribution = SamplingDistribution(logits.first(static_cast<size_t>(shared_)), top, sampling);
       if (options_.min_probability > 0.0 && TopProbability(top, distribution, sampling) < options_.min_probability)
         break;
       const Token token = distribution.Draw(rng);
@@ -95,6 +99,8 @@ class ModelDrafter : public HomeDrafter {
   ModelDrafterOptions options_;
   std::string name_;
   std::string whose_;  // in messages
+  int vocab_;
+  int shared_;  // tokens that the target has, too
   Session session_;
   bool full_ = false;
 };
@@ -136,6 +142,12 @@ Draft HomeDrafter::Take() {
 
 std::unique_ptr<Drafter> MakeModelDrafter(Engine& engine, const ModelDrafterOptions& options) {
   return std::make_unique<ModelDrafter>(engine, options);
+}
+
+std::vector<Token> WithinVocabulary(std::span<const Token> tokens, int vocab) {
+  std::vector<Token> within(tokens.begin(), tokens.end());
+  for (Token& token : within) token = std::min(token, static_cast<Token>(vocab - 1));
+  return within;
 }
 
 std::unique_ptr<Drafter> MakeNgramDrafter(int longest) { return std::make_unique<NgramDrafter>(longest); }

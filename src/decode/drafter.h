@@ -115,12 +115,18 @@ struct ModelDrafterOptions {
   CacheType cache = CacheType::kF16;
   int max_draft = 32;            // the largest `count` that will be asked for
   double min_probability = 0.0;  // stops before a guess that the draft model itself holds less likely
+  int target_vocab = 0;          // guesses only tokens below this; 0: all that the draft model has
   // For its evidence, where the caller knows them.
   std::string device = {}, model_digest = {};
 };
 
-// Drafts with a smaller model of the same tokenizer (the caller checks that). The engine must outlive the drafter.
+// Drafts with a smaller model, whose vocabulary serves the target's (the caller checks that: RequireDraftVocabulary()).
+// Stops before a guess that the target does not have. The engine must outlive the drafter.
 std::unique_ptr<Drafter> MakeModelDrafter(Engine& engine, const ModelDrafterOptions& options);
+
+// The tokens as a model of `vocab` tokens can read them: for one that it does not have stands its last, which is
+// padding or rare.
+std::vector<Token> WithinVocabulary(std::span<const Token> tokens, int vocab);
 
 // Drafts by looking the last tokens up in the text before them and giving what followed there (prompt lookup, Saxena
 // 2023): of the longest match of at most `longest` tokens, the latest. Needs no model.

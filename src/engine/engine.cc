@@ -61,7 +61,7 @@ class Loader {
     weights_.bytes_per_token += rows.data.size() / static_cast<uint64_t>(experts) * static_cast<uint64_t>(used);
     auto weight = backend_.Load(Source(tensor, rows.data, rows.count / experts, experts));
     if (!weight->reads_source) {
-      file_.Forget(tensor);
+      file_.Forget(tensor, backend_.pool());
     } else if (!rows.gathered.empty()) {
       weights_.gathered.push_back(std::move(rows.gathered));
     }

@@ -99,7 +99,7 @@ class GgufFile {
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
 
   // The tensor's data will not be read soon: its pages leave this process's memory, and come back when they are.
-  void Forget(const GgufTensor& tensor) const;
+  void Forget(const GgufTensor& tensor, ThreadPool& pool) const;
 
   const GgufTensor* FindTensor(std::string_view name) const;  // null if absent
   const GgufValue* Find(std::string_view key) const;          // null if absent

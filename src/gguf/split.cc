@@ -68,8 +68,8 @@ std::string ModelStem(const std::filesystem::path& path) {
   return std::string(rest.substr(0, rest.size() - number - 1));
 }
 
-void GgufFile::Forget(const GgufTensor& tensor) const {
-  for (const MappedFile& map : maps_) map.Forget(tensor.data);
+void GgufFile::Forget(const GgufTensor& tensor, ThreadPool& pool) const {
+  for (const MappedFile& map : maps_) map.Forget(tensor.data, pool);
 }
 
 GgufPart GgufFile::MapPart(const std::filesystem::path& path, TensorTypes types) {

@@ -53,14 +53,14 @@ GuardResult CheckRemote(const RemoteClaim& claim, std::span<const ShownBurst> bu
   if (unshown > 0) {
     return {.name = "remote",
             .tripped = true,
-            .evidence = fmt::format("says {}, but of {} guesses that were taken {} do not show it: {}", drafter.address,
+            .evidence = fmt::format("says {}, but of {} guesses that were taken {} do not show it: {}", claim.name,
                                     accepted, unshown, missing)};
   }
   if (!answered) {
     return {.name = "remote",
             .tripped = true,
-            .evidence = fmt::format("says {}, which answered none of {} bursts, {} of which failed", drafter.address,
-                                    asked, failed)};
+            .evidence = fmt::format("says {}, which answered none of {} bursts, {} of which failed", claim.name, asked,
+                                    failed)};
   }
   const bool same_machine = drafter.machine == claim.home_machine;
   std::string evidence =

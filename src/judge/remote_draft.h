@@ -35,6 +35,7 @@ struct BurstRecord {
 
 // What a run says of its draft.
 struct RemoteClaim {
+  std::string name;          // what the run calls it
   DrafterRecord drafter;     // as it introduced itself when the run began
   std::string home_machine;  // of the target
   std::string home_process;

@@ -14,7 +14,8 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-const RemoteClaim kClaim = {.drafter = {.backend = "cpu: AVX-512",
+const RemoteClaim kClaim = {.name = "grpc://two",
+                            .drafter = {.backend = "cpu: AVX-512",
                                         .device = "a Xeon",
                                         .machine = "m2",
                                         .process = "p2",

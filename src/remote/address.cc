@@ -50,12 +50,12 @@ DraftAddress ParseDraftUrl(std::string_view url) {
   return address;
 }
 
-DraftAddress ParseListenAddress(std::string_view text) {
-  DraftAddress address;
-  if (!Split(text, address)) {
-    Fail(ErrorKind::kUsage, "--listen {}: it is no HOST:PORT; write 127.0.0.1:50061 or [::1]:50061", text);
+DraftAddress ParseListenAddress(std::string_view address) {
+  DraftAddress parsed;
+  if (!Split(address, parsed)) {
+    Fail(ErrorKind::kUsage, "--listen {}: it is no HOST:PORT; write 127.0.0.1:50061 or [::1]:50061", address);
   }
-  return address;
+  return parsed;
 }
 
 }  // namespace assay

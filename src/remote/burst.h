@@ -64,6 +64,7 @@ struct BurstAnswer {
   double server_seconds = 0.0;
   bool ahead = false;   // it was ready when it was asked for
   bool resync = false;  // the server lacks the text before
+  int64_t bytes = 0;    // that it came in
   int full_at = 0;      // tokens that the context holds, when the text has more
 };
 

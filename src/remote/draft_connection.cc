@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "remote/grpc_log.h"
+#include "remote/grpc_setup.h"
 
 namespace assay {
 namespace {
@@ -15,6 +15,7 @@ constexpr int kLargestAnswer = 1 << 20;  // bytes
 constexpr size_t kMostAnswers = 1024;    // that nobody has taken
 
 std::shared_ptr<grpc::Channel> MakeChannel(const DraftConnectionOptions& options) {
+  SetUpGrpc();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kLargestAnswer);
   // Each connection is its own, without the memory of those that failed before.
@@ -37,10 +38,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const DraftConnectionOptions& options
 
 void* DraftConnection::Tag(Event event) { return reinterpret_cast<void*>(event); }
 
-DraftConnection::DraftConnection(const DraftConnectionOptions& options) {
-  QuietGrpcLog();
-  channel_ = MakeChannel(options);
-  stub_ = wire::Draft::NewStub(channel_);
+DraftConnection::DraftConnection(const DraftConnectionOptions& options)
+    : channel_(MakeChannel(options)), stub_(wire::Draft::NewStub(channel_)) {
   if (!options.token.empty()) context_.AddMetadata("authorization", "Bearer " + options.token);
   outgoing_.push_back(assay::Write(options.hello));
   stream_ = stub_->PrepareAsyncSession(&context_, &queue_);
@@ -85,7 +84,6 @@ void DraftConnection::Handle(Event event, bool ok) {
       stream_->Write(outgoing_.front(), Tag(kWrote));
       break;
     case kRead:
-      received_bytes_ += static_cast<int64_t>(incoming_.ByteSizeLong()) + kFrameBytes;
       Receive();
       if (!ended_) stream_->Read(&incoming_, Tag(kRead));
       break;
@@ -118,6 +116,7 @@ void DraftConnection::Receive() {
       if (!incoming_.has_answer()) Fail(ErrorKind::kUsage, "the server sent something else than an answer");
       if (answers_.size() == kMostAnswers) Fail(ErrorKind::kUsage, "the server sends without being asked");
       answers_.push_back(Read(incoming_.answer()));
+      answers_.back().bytes = static_cast<int64_t>(incoming_.ByteSizeLong()) + kFrameBytes;
     }
   } catch (const Error& error) {
     EndWith({grpc::StatusCode::INTERNAL, error.what()});

@@ -47,9 +47,8 @@ class DraftConnection {
   bool ended() const { return ended_; }
   const grpc::Status& status() const { return status_; }
 
-  // Bytes of messages since it was made, with gRPC's five for each.
+  // Bytes of messages since it was made, with gRPC's five for each, as BurstAnswer::bytes has them.
   int64_t sent_bytes() const { return sent_bytes_; }
-  int64_t received_bytes() const { return received_bytes_; }
 
  private:
   enum Event : intptr_t { kStarted = 1, kRead, kWrote, kFinished };
@@ -61,7 +60,7 @@ class DraftConnection {
   void EndWith(const grpc::Status& status);
   void AskWhy();  // for the stream's status, once
 
-  std::string hello_;
+  // The first: it sets gRPC up.
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<wire::Draft::Stub> stub_;
   grpc::ClientContext context_;
@@ -74,7 +73,7 @@ class DraftConnection {
   bool asked_why_ = false;
   bool ended_ = false;
   grpc::Status status_;
-  int64_t sent_bytes_ = 0, received_bytes_ = 0;
+  int64_t sent_bytes_ = 0;
 };
 
 }  // namespace assay

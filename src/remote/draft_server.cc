@@ -26,7 +26,7 @@
 #include "remote/compute_thread.h"
 #include "remote/draft_session.h"
 #include "remote/draft_stream.h"
-#include "remote/grpc_log.h"
+#include "remote/grpc_setup.h"
 #include "remote/metrics_endpoint.h"
 
 namespace assay {
@@ -86,7 +86,7 @@ class DraftServer::Impl : public DraftStreamHandler, public wire::Draft::Callbac
  public:
   Impl(Engine& engine, const DraftServerOptions& options)
       : engine_(engine), options_(Resolved(engine, options)), compute_([this] { return DraftAhead(); }) {
-    QuietGrpcLog();
+    SetUpGrpc();
     if (options_.metrics_port >= 0) {
       metrics_ = std::make_unique<MetricsEndpoint>(options_.metrics_port, [this] { return Metrics(); });
     }

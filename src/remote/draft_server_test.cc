@@ -4,6 +4,8 @@
 
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -148,7 +150,7 @@ TEST_F(DraftServerTest, GivesTheTokensAndRoundsOfALocalDraft) {
     EXPECT_EQ(remote->model().digest, "digest");
     EXPECT_EQ(remote->model().context, kContext);
     EXPECT_EQ(remote->model().ahead, ahead);
-    for (const size_t offset : {2000U, 9000U}) {
+    for (const size_t offset : {2000U, 9000U, 9000U}) {
       const std::vector<Token> prompt = Prompt(offset);
       const std::vector<Token> expected = Plain(prompt, kGreedy);
       EXPECT_EQ(Speculative(*remote, prompt, kGreedy, kFour), expected);
@@ -170,8 +172,8 @@ TEST_F(DraftServerTest, GivesTheTokensAndRoundsOfALocalDraft) {
         EXPECT_EQ(evidence.who->machine, MachineId());
         EXPECT_EQ(evidence.who->address, Url());
         EXPECT_GT(evidence.compute_seconds, 0.0);
-        // What is pushed may have come a burst earlier.
         EXPECT_GT(evidence.sent_bytes, 0);
+        EXPECT_GT(evidence.received_bytes, 0);
         received += evidence.received_bytes;
       }
       EXPECT_GT(received, 0);
@@ -297,6 +299,17 @@ TEST_F(DraftServerTest, AServerThatGoesAwayCostsOnlyGuesses) {
   EXPECT_GT(FailedRounds(), 0);
   ASSERT_TRUE(remote->failure());
   EXPECT_THAT(*remote->failure(), HasSubstr(client.url));
+}
+
+TEST_F(DraftServerTest, GuessesThatTheTargetDoesNotHaveAreNotTaken) {
+  Start();
+  RemoteDrafterOptions client = ClientOptions();
+  client.vocab = 2;
+  const auto remote = MakeRemoteDrafter(client);
+  const std::vector<Token> prompt = Prompt(4000);
+  EXPECT_EQ(Speculative(*remote, prompt, kGreedy, kFour), Plain(prompt, kGreedy));
+  EXPECT_EQ(Accepted(), 0);
+  ASSERT_TRUE(remote->failure());
 }
 
 TEST_F(DraftServerTest, AServerThatComesBackIsUsedAgain) {
@@ -437,6 +450,29 @@ TEST_F(DraftServerTest, GarbageOnThePortHarmsNobody) {
   const std::vector<Token> prompt = Prompt(4000);
   EXPECT_EQ(Speculative(*remote, prompt, kGreedy, kFour), Plain(prompt, kGreedy));
   EXPECT_EQ(remote->failure(), std::nullopt);
+}
+
+// What the standard service for that answers of this one: SERVING.
+TEST_F(DraftServerTest, SaysThatItIsHealthy) {
+  Start();
+  grpc::GenericStub stub(grpc::CreateChannel(Url().substr(7), grpc::InsecureChannelCredentials()));
+  const std::string name = wire::Draft::service_full_name();
+  const grpc::Slice question("\x0A" + std::string(1, static_cast<char>(name.size())) + name);
+  const grpc::ByteBuffer request(&question, 1);
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
+  call->StartCall();
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  call->Finish(&response, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  grpc::Slice bytes;
+  ASSERT_TRUE(response.DumpToSingleSlice(&bytes).ok());
+  EXPECT_EQ(std::string(bytes.begin(), bytes.end()), "\x08\x01");
 }
 
 TEST_F(DraftServerTest, WhoTakesTheConnectionAndSaysNothingIsNoServer) {

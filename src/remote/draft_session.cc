@@ -154,8 +154,12 @@ void DraftSession::Read() {
   size_t same = 0;
   const std::span<const Token> held = session_.tokens();
   while (same < std::min(held.size(), known.size()) && held[same] == known[same]) ++same;
-  if (same == known.size()) return;
-  if (same < static_cast<size_t>(settled_)) same = 0;
+  // What is final cannot be undone: another text, or the same from its beginning, is read anew.
+  if (same < static_cast<size_t>(settled_)) {
+    same = 0;
+    settled_ = 0;
+  }
+  if (same == known.size() && same > 0) return;
   session_.Truncate(static_cast<int>(same));
   session_.Forward(known.subspan(same), Logits::kNone, Undo::kNever);
   settled_ = session_.position();
@@ -222,7 +226,7 @@ void DraftSession::GoBackTo(std::span<const Token> path) {
   }
   session_.Truncate(static_cast<int>(same));
   // The text is certain. It is made final when what follows would no longer fit what can be undone.
-  if (same >= certain && certain + path.size() > static_cast<size_t>(settled_ + rollback_)) {
+  if (same >= certain && certain + path.size() > static_cast<size_t>(settled_) + static_cast<size_t>(rollback_)) {
     session_.Truncate(static_cast<int>(certain));
     session_.Settle();
     settled_ = static_cast<int>(certain);

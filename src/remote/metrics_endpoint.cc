@@ -29,8 +29,8 @@ void CloseAll(int listener, const int (&wake)[2]) {
 
 }  // namespace
 
-MetricsEndpoint::MetricsEndpoint(int port, std::function<std::string()> text) : text_(std::move(text)) {
-  listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+MetricsEndpoint::MetricsEndpoint(int port, std::function<std::string()> text)
+    : text_(std::move(text)), listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));

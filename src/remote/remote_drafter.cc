@@ -22,6 +22,7 @@ using Clock = DraftConnection::Clock;
 constexpr double kReadingSeconds = 0.01;  // a token, that a server is granted
 constexpr double kFirstPause = 0.1;       // seconds before connecting again
 constexpr double kLongestPause = 10.0;
+constexpr double kMeetingSeconds = 0.5;  // for connecting again before a text
 constexpr size_t kMostPushed = 64;
 
 Clock::duration Span(double seconds) {
@@ -50,13 +51,13 @@ std::string Reason(const grpc::Status& status) {
     case grpc::StatusCode::OK:
       return "it ended the session";
     case grpc::StatusCode::UNAUTHENTICATED:
-      return text + "; give the one that it was started with (--token-file)";
+      return text + "; give the one that it was started with (--draft-token-file)";
     case grpc::StatusCode::UNIMPLEMENTED:
       // Without a text of ours it is another kind of server.
       return has("version") ? text : "what answers there is no draft server";
     case grpc::StatusCode::UNAVAILABLE:
       if (has("certificate verify failed") || has("not in peer certificate")) {
-        return "its certificate does not match; give the one that signed it, and the name that it is for";
+        return "its certificate does not match; give the one that signed it (--draft-ca), and the name that it is for";
       }
       if (has("Ssl handshake failed") || has("WRONG_VERSION_NUMBER")) return "it does not speak TLS";
       if (has("failed to connect") || has("onnection refused") || has("DNS resolution")) {
@@ -121,6 +122,7 @@ class GrpcDrafter : public RemoteDrafter {
   void Drain();
   void Sort(BurstAnswer answer);
   bool TryPushed();
+  void ForgetPushed();
   bool Usable(const BurstAnswer& answer) const;
   double Granted() const;
   double WireSeconds(const BurstAnswer& answer, bool in_time);
@@ -155,8 +157,9 @@ class GrpcDrafter : public RemoteDrafter {
   std::optional<BurstAnswer> answer_;
   std::map<uint64_t, BurstAnswer> pushed_;  // by the text that they follow
 
-  std::optional<double> wire_;                     // the latest that was seen from beginning to end
-  int64_t sent_before_ = 0, received_before_ = 0;  // bytes, at the burst before
+  std::optional<double> wire_;  // the latest that was seen from beginning to end
+  int64_t sent_before_ = 0;     // bytes, at the burst before
+  int64_t other_bytes_ = 0;     // that came since, of answers that were not taken
   std::optional<int> full_at_;
   std::optional<std::string> failure_;
 };
@@ -219,8 +222,8 @@ void GrpcDrafter::Drop(std::string why) {
   sampling_sent_ = false;
   reading_ = Reading::kAgain;
   reading_id_ = 0;
-  sent_before_ = received_before_ = 0;
-  pushed_.clear();
+  sent_before_ = 0;
+  ForgetPushed();
 }
 
 // Whether requests can be sent; goes on with connecting where they cannot, without waiting.
@@ -237,7 +240,13 @@ bool GrpcDrafter::Connected() {
     return false;
   }
   if (!connection_->welcome()) return false;
-  if (!welcomed_) Adopt(*connection_->welcome());
+  if (welcomed_) return true;
+  if (connection_->welcome()->model_digest != model_.digest) {
+    hopeless_ = true;
+    Drop(fmt::format("the draft server at {}: another model answers now", options_.url));
+    return false;
+  }
+  Adopt(*connection_->welcome());
   return true;
 }
 
@@ -276,9 +285,13 @@ void GrpcDrafter::Prepare(std::span<const Token> prompt) {
   failure_.reset();
   sampling_.reset();
   sampling_sent_ = false;
-  pushed_.clear();
+  ForgetPushed();
   Follow(prompt);
-  if (!Connected()) return;
+  // No round waits here, so that a connection that was lost may take a moment.
+  const Clock::time_point deadline = Clock::now() + Span(kMeetingSeconds);
+  while (!Connected()) {
+    if (connection_ == nullptr || !connection_->Poll(deadline)) return;
+  }
   Drain();
   if (connection_ != nullptr) ReadText(Reading::kFirst);
 }
@@ -313,13 +326,19 @@ bool GrpcDrafter::TryPushed() {
   const bool enough = found != pushed_.end() && found->second.tokens.size() >= static_cast<size_t>(count_);
   if (enough) {
     answer_ = std::move(found->second);
+    pushed_.erase(found);
     pushed_taken_ = true;
     BurstRequest request = RequestFor(count_);
     request.answered = true;
     connection_->Send(request);
   }
-  pushed_.clear();
+  ForgetPushed();
   return enough;
+}
+
+void GrpcDrafter::ForgetPushed() {
+  for (const auto& entry : pushed_) other_bytes_ += entry.second.bytes;
+  pushed_.clear();
 }
 
 // Takes in what came.
@@ -332,23 +351,29 @@ void GrpcDrafter::Drain() {
 }
 
 void GrpcDrafter::Sort(BurstAnswer answer) {
+  if (!Usable(answer)) {
+    Drop(fmt::format("the draft server at {} guesses tokens that the target does not have", options_.url));
+    return;
+  }
   if (answer.resync) {
     known_ = 0;
     sampling_sent_ = false;
     reading_ = Reading::kAgain;
     reading_id_ = 0;
-  } else if (answer.id == 0 && Usable(answer)) {
-    if (pushed_.size() == kMostPushed) pushed_.clear();
-    const uint64_t key = answer.key;
-    pushed_[key] = std::move(answer);
+  } else if (answer.id == 0) {
+    if (pushed_.size() == kMostPushed) ForgetPushed();
+    BurstAnswer& place = pushed_[answer.key];
+    other_bytes_ += place.bytes;
+    place = std::move(answer);
+    return;
   } else if (answer.id == reading_id_) {
     reading_ = Reading::kDone;
     pause_ = kFirstPause;
-  } else if (!Usable(answer)) {
-    Drop(fmt::format("the draft server at {} guesses tokens that the target does not have", options_.url));
   } else if (answer.id == burst_id_ && answer.key == text_.hash()) {
     answer_ = std::move(answer);
+    return;
   }
+  other_bytes_ += answer.bytes;
 }
 
 // The target would not take tokens that it does not have.
@@ -416,14 +441,13 @@ Draft GrpcDrafter::DraftOf(BurstAnswer answer, bool in_time) {
     draft.distributions.push_back(answer.proposals[i].distribution());
   }
   const int64_t sent = connection_->sent_bytes();
-  const int64_t received = connection_->received_bytes();
   draft.evidence = {.who = who_,
                     .logit_hash = rows == 0 ? 0 : answer.logit_hashes[rows - 1],
                     .compute_seconds = answer.compute_seconds,
                     .queue_seconds = answer.queue_seconds,
                     .wire_seconds = WireSeconds(answer, in_time),
                     .sent_bytes = sent - std::exchange(sent_before_, sent),
-                    .received_bytes = received - std::exchange(received_before_, received),
+                    .received_bytes = answer.bytes + std::exchange(other_bytes_, 0),
                     .in_time = in_time,
                     .failed = false};
   return draft;

@@ -125,6 +125,23 @@ std::string VocabularyAlone(const TemporaryDirectory& folder,
   return path;
 }
 
+TEST(Inspect, TellsHowTextsBeginAndEnd) {
+  const TemporaryDirectory folder;
+  const auto pre = std::pair(std::string("tokenizer.ggml.pre"), GgufValue::Of("llama-bpe"));
+  const auto bos = std::pair(std::string("tokenizer.ggml.bos_token_id"), GgufValue::Of(uint32_t{4093}));
+  const std::string silent = VocabularyAlone(folder, {pre, bos}, "tokenizer.ggml.add_bos_token");
+  EXPECT_EQ(RunJson({"inspect", silent})["texts"],
+            json({{"begin_with", 4093}, {"said_by", "family"}, {"end_at", {4093, 4095}}}));
+  EXPECT_THAT(RunAssay({"inspect", silent}).out,
+              AllOf(HasSubstr("begin with  4093 <|endoftext|> (the habit of its family"),
+                    HasSubstr("end at      4093 <|endoftext|>, 4095 <|im_end|>")));
+  const std::string says = VocabularyAlone(folder, {pre, bos, {"tokenizer.ggml.add_bos_token", GgufValue::Of(false)}});
+  EXPECT_THAT(RunAssay({"inspect", says}).out, HasSubstr("begin with  no BOS (as the file says)"));
+  const std::string unknown = VocabularyAlone(folder, {{"tokenizer.ggml.pre", GgufValue::Of("tomorrow")}});
+  EXPECT_THAT(RunAssay({"inspect", unknown}).out, HasSubstr("none: " + unknown));
+  EXPECT_TRUE(RunJson({"inspect", unknown})["texts"].is_null());
+}
+
 TEST(Tokenize, ShowsTheTokensOfATextAsARunHasThem) {
   const json result = RunJson({"tokenize", kModel, "-p", "It is <|im_end|>"});
   EXPECT_EQ(result["count"], result["ids"].size());

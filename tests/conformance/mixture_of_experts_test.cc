@@ -26,8 +26,8 @@ struct MoeCase {
         gate(RandomMatrix(rng, format, kInner, kWidth, expert_count)),
         up(RandomMatrix(rng, format, kInner, kWidth, expert_count)),
         down(RandomMatrix(rng, format, kWidth, kInner, expert_count)),
-        in(Normals(rng, static_cast<size_t>(token_count * kWidth))),
-        logits(Normals(rng, static_cast<size_t>(token_count * expert_count))) {}
+        in(Normals(rng, static_cast<size_t>(token_count) * kWidth)),
+        logits(Normals(rng, static_cast<size_t>(token_count) * static_cast<size_t>(expert_count))) {}
 
   static constexpr int kWidth = 256, kInner = 256;
   static constexpr float kBefore = 0.5F;  // what the sum is added to
@@ -224,7 +224,7 @@ TEST_P(MixtureOfExpertsTest, ShowsRouterLogitsThatAreNotFinite) {
   for (int place = 0; place < 8; ++place) {
     for (const float value : values) {
       MoeCase c(rng, Format::kF32, 8, 3, 3);
-      c.logits[static_cast<size_t>(8 + place)] = value;  // of the second token
+      c.logits[size_t{8} + static_cast<size_t>(place)] = value;  // of the second token
       for (Backend* backend : {backend_.get(), ref_.get()}) {
         const std::vector<float> out = c.Run(*backend, 0, 3);
         for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(std::isnan(out[i]), i / 256 == 1) << "value " << i;

@@ -36,14 +36,13 @@ CpuWeight::CpuWeight(const WeightSource& source, ThreadPool& pool, WeightArena& 
   const int64_t group_rows = int64_t{kPanelRows} * shape_.group;
   panels_ = (rows + group_rows - 1) / group_rows * shape_.group;
   packed_ = arena.Take(static_cast<size_t>(experts * panels_ / shape_.group * shape_.records * shape_.record_stride));
-  pool.ParallelFor(experts * panels_, [&](int64_t i) {
-    const int64_t expert = i / panels_;
-    const int64_t panel = i % panels_;
+  const int64_t groups = panels_ / shape_.group;
+  pool.ParallelFor(experts * groups, [&](int64_t i) {
+    const int64_t expert = i / groups, panel = i % groups * shape_.group;
     const int64_t first = panel * kPanelRows;
-    const auto count = static_cast<int>(std::min<int64_t>(kPanelRows, rows - first));
-    if (count <= 0) return;
     const uint8_t* data = source.data.data() + static_cast<uint64_t>(expert * rows + first) * row_bytes;
-    PackPanel(packing_, data, row_bytes, count, columns, packed_.data + Offset(expert, panel));
+    PackGroup(packing_, data, row_bytes, std::min(group_rows, rows - first), columns,
+              packed_.data + Offset(expert, panel));
   });
 }
 

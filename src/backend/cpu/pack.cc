@@ -1,252 +1,396 @@
 #include "backend/cpu/pack.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
+#include "backend/cpu/four_rows.h"
 #include "base/error.h"
+#include "quant/k_layouts.h"
 #include "quant/q_layouts.h"
 
 namespace assay::cpu {
 namespace {
 
-// What the header of a packed record holds.
-enum class Header { kNone, kScales, kScalesMinima, kSuper32, kSuper16, kSuperBare };
+// The vectors of a block: bit planes, whose order is that of their use (kernels/layout.h).
+template <int kLowBits, int kHighBits>
+struct Planes {
+  static constexpr int kVectors = kLowBits + kHighBits;
+  static constexpr int Low(int i) { return kHighBits == 0 ? i : i + i * kHighBits / kLowBits + 1; }
+  static constexpr int High(int i) { return i * (1 + kLowBits / kHighBits); }
+};
+using Eights = Planes<8, 0>;
+using Fours = Planes<4, 0>;
+using FoursAndOnes = Planes<4, 1>;
+using FoursAndTwos = Planes<4, 2>;
+using TwosAndOnes = Planes<2, 1>;
+using Twos = Planes<2, 0>;
 
-// A block of a file taken apart: codes as the kernels want them (unsigned), scales as the file has them.
-struct Parts {
-  uint8_t codes[256] = {};
-  uint8_t d[2] = {};     // half precision; of MXFP4 BF16
-  uint8_t dmin[2] = {};  // half precision: dmin, or the minimum itself
-  uint8_t scales[16] = {};
-  uint8_t minima[8] = {};
+// Where four rows go: the lanes from `lane` on of a panel's record.
+struct Lanes {
+  uint8_t* record;
+  int lane;
+
+  void PutCodes(int vector, Words codes) const { StoreVector(record + kVectorStride * vector + 4 * lane, codes); }
+  // The half of a row's that lies at `at` in the file's block, `to` bytes behind the record's first.
+  void PutHalves(const FourRows& from, int at, int to) const {
+    for (int i = 0; i < 4; ++i) std::memcpy(record + to + 2 * (lane + i), from.row[i] + at, 2);
+  }
 };
 
-// ---- The blocks of the files, as every GGUF reader knows them.
+// ---- From here on: the blocks of the files, as every GGUF reader knows them. kBytes, kColumns: of a block of the
+// file; Pack() takes the one at `from`.
 
-void Nibbles(const uint8_t* packed, int count, uint8_t* low, uint8_t* high) {
-  for (int i = 0; i < count; ++i) {
-    low[i] = packed[i] & 0x0FU;
-    high[i] = packed[i] >> 4;
+// Of 16 bytes with the codes of the columns i and 16 + i of a block, which begins at a record's vector `first`.
+template <typename Planes>
+void PutSplitNibbles(const FourRows& from, int at, const Lanes& to, int first) {
+  Words w[4];
+  from.Load<4>(at, w);
+  for (int i = 0; i < 2; ++i) {
+    to.PutCodes(first + Planes::Low(i), LowNibbles(w[2 * i], w[2 * i + 1]));
+    to.PutCodes(first + Planes::Low(2 + i), HighNibbles(w[2 * i], w[2 * i + 1]));
   }
 }
 
-void TakeQ8_0(const uint8_t* block, Parts& parts) {
-  std::memcpy(parts.d, block, 2);
-  for (int i = 0; i < 32; ++i) parts.codes[i] = block[2 + i] ^ 0x80U;  // plus 128
-}
+// ---- Formats with a block of 32 columns, two of which make a record.
 
-void TakeQ4_0(const uint8_t* block, Parts& parts) {
-  std::memcpy(parts.d, block, 2);
-  Nibbles(block + 2, 16, parts.codes, parts.codes + 16);
-}
+template <typename PlanesType, int kFileBytes, bool kHasMinima>
+struct SmallFormat {
+  using Planes = PlanesType;
+  static constexpr int kBytes = kFileBytes, kColumns = kBlockColumns, kBlocksPerRecord = kSmallBlocks;
+  static constexpr int At(int block) { return (kHasMinima ? 2 : 1) + block * Planes::kVectors; }
+  static constexpr int64_t kRecordStride = kVectorStride * At(kSmallBlocks);
 
-void TakeMXFP4(const uint8_t* block, Parts& parts) {
-  const auto scale = static_cast<uint16_t>(std::bit_cast<uint32_t>(ExponentScale(block[0])) >> 16);
-  std::memcpy(parts.d, &scale, 2);
-  Nibbles(block + 1, 16, parts.codes, parts.codes + 16);
-}
-
-void TakeQ4_1(const uint8_t* block, Parts& parts) {
-  std::memcpy(parts.d, block, 2);
-  std::memcpy(parts.dmin, block + 2, 2);
-  Nibbles(block + 4, 16, parts.codes, parts.codes + 16);
-}
-
-// Bit i of four bytes is bit 4 of code i.
-void FifthBits(const uint8_t* bits, uint8_t* codes) {
-  for (int i = 0; i < 32; ++i) codes[i] |= static_cast<uint8_t>((bits[i / 8] >> (i % 8) & 1U) << 4);
-}
-
-void TakeQ5_0(const uint8_t* block, Parts& parts) {
-  std::memcpy(parts.d, block, 2);
-  Nibbles(block + 6, 16, parts.codes, parts.codes + 16);
-  FifthBits(block + 2, parts.codes);
-}
-
-void TakeQ5_1(const uint8_t* block, Parts& parts) {
-  std::memcpy(parts.d, block, 2);
-  std::memcpy(parts.dmin, block + 2, 2);
-  Nibbles(block + 8, 16, parts.codes, parts.codes + 16);
-  FifthBits(block + 4, parts.codes);
-}
-
-void TakeQ2_K(const uint8_t* block, Parts& parts) {
-  std::memcpy(parts.scales, block, 16);  // a scale and a minimum in each byte
-  const uint8_t* codes = block + 16;
-  for (int i = 0; i < 256; ++i) {
-    const int half = i / 128, shift = i % 128 / 32 * 2, at = i % 32;
-    parts.codes[i] = codes[32 * half + at] >> shift & 3U;
+  static void PutScales(const FourRows& from, const Lanes& to, int block) {
+    to.PutHalves(from, 0, 32 * block);
+    if (kHasMinima) to.PutHalves(from, 2, kVectorStride + 32 * block);
   }
-  std::memcpy(parts.d, block + 80, 2);
-  std::memcpy(parts.dmin, block + 82, 2);
-}
-
-void TakeQ3_K(const uint8_t* block, Parts& parts) {
-  const uint8_t *high = block, *low = block + 32, *scales = block + 96;
-  for (int i = 0; i < 256; ++i) {
-    const int group = i / 32, at = i % 32;
-    const unsigned two = low[32 * (group / 4) + at] >> (group % 4 * 2) & 3U;
-    const unsigned third = high[at] >> group & 1U;
-    parts.codes[i] = static_cast<uint8_t>(two | third << 2);
+  // The last 16 bytes of a block of the file.
+  static void PutNibbles(const FourRows& from, const Lanes& to, int block) {
+    PutSplitNibbles<Planes>(from, kBytes - 16, to, At(block));
   }
-  for (int i = 0; i < 16; ++i) {
-    const unsigned four = i < 8 ? scales[i] & 0x0FU : scales[i - 8] >> 4;
-    const unsigned two = scales[8 + i % 4] >> (i / 4 * 2) & 3U;
-    parts.scales[i] = static_cast<uint8_t>((four | two << 4) - 32U);
+};
+
+struct Q8_0 : SmallFormat<Eights, Q80Layout::kBytes, false> {
+  static void Pack(const FourRows& from, const Lanes& to, int block) {
+    PutScales(from, to, block);
+    Words w[8];
+    from.Load<8>(2, w);
+    for (int i = 0; i < 8; ++i) to.PutCodes(At(block) + i, w[i] ^ 0x80808080U);  // plus 128
   }
-  std::memcpy(parts.d, block + 108, 2);
+};
+
+template <int kFileBytes, bool kHasMinima>
+struct FourBits : SmallFormat<Fours, kFileBytes, kHasMinima> {
+  using Base = SmallFormat<Fours, kFileBytes, kHasMinima>;
+  static void Pack(const FourRows& from, const Lanes& to, int block) {
+    Base::PutScales(from, to, block);
+    Base::PutNibbles(from, to, block);
+  }
+};
+using Q4_0 = FourBits<Q40Layout::kBytes, false>;
+using Q4_1 = FourBits<Q41Layout::kBytes, true>;
+
+template <int kFileBytes, bool kHasMinima>
+struct FiveBits : SmallFormat<FoursAndOnes, kFileBytes, kHasMinima> {
+  using Base = SmallFormat<FoursAndOnes, kFileBytes, kHasMinima>;
+  static void Pack(const FourRows& from, const Lanes& to, int block) {
+    Base::PutScales(from, to, block);
+    to.PutCodes(Base::At(block), SpreadBits(from.LoadOne(kFileBytes - 20)));  // bit i is bit 4 of code i
+    Base::PutNibbles(from, to, block);
+  }
+};
+using Q5_0 = FiveBits<Q50Layout::kBytes, false>;
+using Q5_1 = FiveBits<Q51Layout::kBytes, true>;
+
+struct MXFP4 : SmallFormat<Fours, Mxfp4Layout::kBytes, false> {
+  static void Pack(const FourRows& from, const Lanes& to, int block) {
+    for (int i = 0; i < 4; ++i) {
+      const auto bits = static_cast<uint16_t>(std::bit_cast<uint32_t>(ExponentScale(from.row[i][0])) >> 16);
+      std::memcpy(to.record + 32 * block + 2 * (to.lane + i), &bits, 2);
+    }
+    PutNibbles(from, to, block);
+  }
+};
+
+// ---- Formats with a block of 256 columns, which is a record.
+
+template <typename PlanesType, int kFileBytes, int kTogether = kScaledTogether>
+struct SuperFormat {
+  using Planes = PlanesType;
+  static constexpr int kBytes = kFileBytes, kColumns = kSuperBlock, kBlocksPerRecord = 1;
+  static constexpr int64_t kRecordStride = kVectorStride * SuperVectors(Planes::kVectors, kTogether);
+  static constexpr int At(int block) { return SuperBlockAt(block, Planes::kVectors, kTogether); }
+
+  // Byte c of the words is the scale of block `block` + c.
+  static void PutBlockScales(Words scales, const Lanes& to, int block, int part) {
+    scales = TransposeBytes(scales);
+    for (int c = 0; c < 4; ++c) PutScale(scales[c], to, block + c, part);
+  }
+  // Bytes 2 c and 2 c + 1 are the scales of the halves of block `block` + c.
+  static void PutHalfScales(Words scales, const Lanes& to, int block) {
+    scales = TransposeBytes(scales);
+    for (int c = 0; c < 4; ++c) PutScale(scales[c], to, block + c / 2, c % 2);
+  }
+  // Of 32 bytes with the codes of block `low` in their low nibbles and those of block `high` in the others.
+  static void PutNibbles(const FourRows& from, int at, const Lanes& to, int low, int high) {
+    Words w[8];
+    from.Load<8>(at, w);
+    for (int i = 0; i < 4; ++i) {
+      to.PutCodes(At(low) + Planes::Low(i), LowNibbles(w[2 * i], w[2 * i + 1]));
+      to.PutCodes(At(high) + Planes::Low(i), HighNibbles(w[2 * i], w[2 * i + 1]));
+    }
+  }
+  // Of 32 bytes with four blocks' codes of two bits, from block `block` on, the first in the lowest bits. They go to
+  // the vectors `first` and `second` of each block.
+  static void PutPairs(const FourRows& from, int at, const Lanes& to, int block, int first, int second) {
+    for (int half = 0; half < 2; ++half) {
+      Words w[4];
+      from.Load<4>(at + 16 * half, w);
+      TransposePairs(w);
+      for (int i = 0; i < 4; ++i) to.PutCodes(At(block + i) + (half == 0 ? first : second), w[i]);
+    }
+  }
+  // Of 32 bytes with a bit of each block, that of block 0 lowest.
+  static void PutBits(const FourRows& from, int at, const Lanes& to) {
+    Words w[8];
+    from.Load<8>(at, w);
+    TransposeBits(w);
+    for (int i = 0; i < 8; ++i) to.PutCodes(At(i) + Planes::High(0), w[i]);
+  }
+
+ private:
+  static void PutScale(uint32_t of_rows, const Lanes& to, int block, int part) {
+    std::memcpy(to.record + kVectorStride * SuperScalesAt(block, Planes::kVectors, kTogether) +
+                    kVector / kTogether * (block % kTogether) + kPanelRows * part + to.lane,
+                &of_rows, 4);
+  }
+};
+
+struct Q2_K : SuperFormat<Twos, Q2KLayout::kBytes> {
+  static void Pack(const FourRows& from, const Lanes& to, int) {
+    to.PutHalves(from, 80, 0);
+    to.PutHalves(from, 82, 32);
+    Words scales[4];  // a scale and a minimum in each byte
+    from.Load<4>(0, scales);
+    for (int i = 0; i < 4; ++i) PutHalfScales(scales[i], to, 2 * i);
+    for (int half = 0; half < 2; ++half) PutPairs(from, 16 + 32 * half, to, 4 * half, 0, 1);
+  }
+};
+
+struct Q3_K : SuperFormat<TwosAndOnes, Q3KLayout::kBytes> {
+  static void Pack(const FourRows& from, const Lanes& to, int) {
+    to.PutHalves(from, 108, 0);
+    Words packed[4];  // from 96 on: low nibbles of scales 0 to 7, beside those of 8 to 15; then the bits above
+    from.Load<4>(92, packed);
+    for (uint32_t i = 0; i < 4; ++i) {
+      const Words four = packed[1 + i % 2] >> (i / 2 * 4) & 0x0F0F0F0FU;
+      const Words two = packed[3] >> (2 * i) & 0x03030303U;
+      PutHalfScales(MinusThirtyTwo(four | two << 4U), to, static_cast<int>(2 * i));
+    }
+    PutBits(from, 0, to);
+    for (int half = 0; half < 2; ++half) PutPairs(from, 32 + 32 * half, to, 4 * half, Planes::Low(0), Planes::Low(1));
+  }
+};
+
+// Q4_K and Q5_K: d, dmin, and eight scales and eight minima of 6 bits in 12 bytes.
+template <typename Format>
+void PutAffineScales(const FourRows& from, const Lanes& to) {
+  to.PutHalves(from, 0, 0);
+  to.PutHalves(from, 2, 32);
+  Words w[4];
+  from.Load<4>(0, w);
+  Format::PutBlockScales(w[1] & 0x3F3F3F3FU, to, 0, 0);
+  Format::PutBlockScales(w[2] & 0x3F3F3F3FU, to, 0, 1);
+  Format::PutBlockScales((w[3] & 0x0F0F0F0FU) | (w[1] >> 2U & 0x30303030U), to, 4, 0);
+  Format::PutBlockScales((w[3] >> 4U & 0x0F0F0F0FU) | (w[2] >> 2U & 0x30303030U), to, 4, 1);
 }
 
-// Eight scales and eight minima of 6 bits in 12 bytes.
-void SixBitScales(const uint8_t* packed, Parts& parts) {
-  for (int i = 0; i < 4; ++i) {
-    parts.scales[i] = packed[i] & 0x3FU;
-    parts.minima[i] = packed[i + 4] & 0x3FU;
-    parts.scales[i + 4] = static_cast<uint8_t>((packed[i + 8] & 0x0FU) | (packed[i] >> 6) << 4);
-    parts.minima[i + 4] = static_cast<uint8_t>(packed[i + 8] >> 4 | (packed[i + 4] >> 6) << 4);
+struct Q4_K : SuperFormat<Fours, Q4KLayout::kBytes> {
+  static void Pack(const FourRows& from, const Lanes& to, int) {
+    PutAffineScales<Q4_K>(from, to);
+    for (int i = 0; i < 4; ++i) PutNibbles(from, 16 + 32 * i, to, 2 * i, 2 * i + 1);
+  }
+};
+
+struct Q5_K : SuperFormat<FoursAndOnes, Q5KLayout::kBytes> {
+  static void Pack(const FourRows& from, const Lanes& to, int) {
+    PutAffineScales<Q5_K>(from, to);
+    PutBits(from, 16, to);
+    for (int i = 0; i < 4; ++i) PutNibbles(from, 48 + 32 * i, to, 2 * i, 2 * i + 1);
+  }
+};
+
+struct Q6_K : SuperFormat<FoursAndTwos, Q6KLayout::kBytes> {
+  static void Pack(const FourRows& from, const Lanes& to, int) {
+    to.PutHalves(from, 208, 0);
+    Words scales[4];
+    from.Load<4>(192, scales);
+    for (int i = 0; i < 4; ++i) PutHalfScales(scales[i], to, 2 * i);
+    for (int i = 0; i < 4; ++i) {
+      const int block = i / 2 * 4 + i % 2;
+      PutNibbles(from, 32 * i, to, block, block + 2);
+    }
+    for (int half = 0; half < 2; ++half)
+      PutPairs(from, 128 + 32 * half, to, 4 * half, Planes::High(0), Planes::High(1));
+  }
+};
+
+struct IQ4_XS : SuperFormat<Fours, Iq4XsLayout::kBytes, kBareScaledTogether> {
+  static void Pack(const FourRows& from, const Lanes& to, int) {
+    to.PutHalves(from, 0, 0);
+    const Words top = from.LoadOne(0) >> 16U;  // two bits of each scale, then four
+    const Words low = from.LoadOne(4);
+    for (uint32_t half = 0; half < 2; ++half) {
+      Words four = low >> (16 * half) & 0xFFFFU;  // a nibble to each byte
+      four = (four | four << 8U) & 0x00FF00FFU;
+      four = (four | four << 4U) & 0x0F0F0F0FU;
+      Words two = top >> (8 * half) & 0xFFU;
+      two = (two | two << 12U) & 0x000F000FU;
+      two = (two | two << 6U) & 0x03030303U;
+      PutBlockScales(MinusThirtyTwo(four | two << 4U), to, static_cast<int>(4 * half), 0);
+    }
+    for (int block = 0; block < kSuperBlocks; ++block) PutSplitNibbles<Planes>(from, 8 + 16 * block, to, At(block));
+  }
+};
+
+// ---- Groups of panels.
+
+constexpr int kMostRows = kPanelRows * kFloatGroup;  // of a group
+
+struct GroupRows {
+  const uint8_t* row[kMostRows];
+  int64_t panels;  // with rows
+  int64_t columns;
+
+  FourRows Four(int64_t panel, int lane, int64_t at) const {
+    const uint8_t* const* first = row + panel * kPanelRows + lane;
+    return {{first[0] + at, first[1] + at, first[2] + at, first[3] + at}};
+  }
+};
+
+template <typename Format>
+void PackBlocks(const GroupRows& rows, uint8_t* group) {
+  const int64_t blocks = rows.columns / Format::kColumns;
+  for (int64_t b = 0; b < blocks; ++b) {
+    uint8_t* record = group + b / Format::kBlocksPerRecord * Format::kRecordStride;
+    for (int64_t panel = 0; panel < rows.panels; ++panel) {
+      for (int lane = 0; lane < kPanelRows; lane += 4) {
+        Format::Pack(rows.Four(panel, lane, b * Format::kBytes), {record + kVector * panel, lane},
+                     static_cast<int>(b % Format::kBlocksPerRecord));
+      }
+    }
   }
 }
 
-void TakeQ4_K(const uint8_t* block, Parts& parts) {
-  std::memcpy(parts.d, block, 2);
-  std::memcpy(parts.dmin, block + 2, 2);
-  SixBitScales(block + 4, parts);
-  for (int i = 0; i < 4; ++i) Nibbles(block + 16 + 32 * i, 32, parts.codes + 64 * i, parts.codes + 64 * i + 32);
-}
-
-void TakeQ5_K(const uint8_t* block, Parts& parts) {
-  std::memcpy(parts.d, block, 2);
-  std::memcpy(parts.dmin, block + 2, 2);
-  SixBitScales(block + 4, parts);
-  for (int i = 0; i < 4; ++i) Nibbles(block + 48 + 32 * i, 32, parts.codes + 64 * i, parts.codes + 64 * i + 32);
-  for (int i = 0; i < 256; ++i) {
-    parts.codes[i] |= static_cast<uint8_t>((block[16 + i % 32] >> (i / 32) & 1U) << 4);
+// Columns of kWidth bytes, four rows at a time; a line of each row before the next.
+template <int kWidth>
+void PackColumns(const GroupRows& rows, uint8_t* group) {
+  constexpr int64_t kPanelBytes = kPanelRows * kWidth, kStride = kFloatGroup * kPanelBytes, kLine = 64 / kWidth;
+  constexpr int64_t kTogether = 16 / kWidth;  // columns
+  const int64_t whole = rows.columns / kTogether * kTogether;
+  for (int64_t line = 0; line < rows.columns; line += kLine) {
+    const int64_t end = std::min(line + kLine, rows.columns), vectors_end = std::min(end, whole);
+    for (int64_t panel = 0; panel < rows.panels; ++panel) {
+      for (int lane = 0; lane < kPanelRows; lane += 4) {
+        uint8_t* to = group + panel * kPanelBytes + lane * kWidth;
+        for (int64_t k = line; k < vectors_end; k += kTogether) {
+          const FourRows from = rows.Four(panel, lane, k * kWidth);
+          if constexpr (kWidth == 4) {
+            Words w[4];
+            from.Load<4>(0, w);
+            for (int i = 0; i < 4; ++i) StoreVector(to + (k + i) * kStride, w[i]);
+          } else {
+            Shorts w[4];
+            from.LoadColumns(0, w);
+            for (int i = 0; i < 8; ++i) {
+              std::memcpy(to + (k + i) * kStride, reinterpret_cast<const uint8_t*>(&w[i / 2]) + i % 2 * 8, 8);
+            }
+          }
+        }
+        for (int64_t k = std::max(line, vectors_end); k < end; ++k) {
+          const FourRows from = rows.Four(panel, lane, k * kWidth);
+          for (int i = 0; i < 4; ++i) std::memcpy(to + k * kStride + i * kWidth, from.row[i], kWidth);
+        }
+      }
+    }
   }
 }
-
-void TakeIQ4_XS(const uint8_t* block, Parts& parts) {
-  std::memcpy(parts.d, block, 2);
-  for (int i = 0; i < kSuperBlocks; ++i) {
-    const unsigned low = block[4 + i / 2] >> (i % 2 * 4) & 0x0FU;
-    const unsigned top = block[2 + i / 4] >> (i % 4 * 2) & 3U;
-    parts.scales[i] = static_cast<uint8_t>((low | top << 4) - 32U);
-    Nibbles(block + 8 + 16 * i, 16, parts.codes + 32 * i, parts.codes + 32 * i + 16);
-  }
-}
-
-void TakeQ6_K(const uint8_t* block, Parts& parts) {
-  for (int half = 0; half < 2; ++half) {
-    uint8_t* codes = parts.codes + 128 * half;
-    Nibbles(block + 64 * half, 64, codes, codes + 64);
-    const uint8_t* high = block + 128 + 32 * half;
-    for (int i = 0; i < 128; ++i) codes[i] |= static_cast<uint8_t>((high[i % 32] >> (i / 32 * 2) & 3U) << 4);
-  }
-  std::memcpy(parts.scales, block + 192, 16);
-  std::memcpy(parts.d, block + 208, 2);
-}
-
-// ---- The packed side.
 
 // One row per packing, in Packing's order.
 struct PackingRow {
   Format format;
-  int block_columns;  // of the file
-  Header header;
-  struct {
-    int low, high;  // bits; high may be 0
-  } planes;
-  void (*take)(const uint8_t* block, Parts& parts);
+  int record_columns;
+  int64_t record_stride;
+  int group;
+  int64_t panel_step;
+  void (*pack)(const GroupRows& rows, uint8_t* group);
 };
 
+template <int kWidth>
+constexpr PackingRow FloatRow(Format format) {
+  constexpr int64_t kColumnBytes = kPanelRows * kWidth;
+  return {format, 1, kFloatGroup * kColumnBytes, kFloatGroup, kColumnBytes, &PackColumns<kWidth>};
+}
+
+template <typename Layout>
+constexpr PackingRow BlockRow(Format format) {
+  return {format,
+          Layout::kColumns * Layout::kBlocksPerRecord,
+          Layout::kRecordStride,
+          kQuantGroup,
+          kVector,
+          &PackBlocks<Layout>};
+}
+
 constexpr PackingRow kPackingTable[kPackings] = {
-    {Format::kF32, 1, Header::kNone, {}, nullptr},
-    {Format::kF16, 1, Header::kNone, {}, nullptr},
-    {Format::kBF16, 1, Header::kNone, {}, nullptr},
-    {Format::kQ8_0, 32, Header::kScales, {8, 0}, &TakeQ8_0},
-    {Format::kQ6_K, 256, Header::kSuper16, {4, 2}, &TakeQ6_K},
-    {Format::kQ5_K, 256, Header::kSuper32, {4, 1}, &TakeQ5_K},
-    {Format::kQ4_K, 256, Header::kSuper32, {4, 0}, &TakeQ4_K},
-    {Format::kQ3_K, 256, Header::kSuper16, {2, 1}, &TakeQ3_K},
-    {Format::kQ2_K, 256, Header::kSuper16, {2, 0}, &TakeQ2_K},
-    {Format::kQ4_0, 32, Header::kScales, {4, 0}, &TakeQ4_0},
-    {Format::kQ4_1, 32, Header::kScalesMinima, {4, 0}, &TakeQ4_1},
-    {Format::kQ5_0, 32, Header::kScales, {4, 1}, &TakeQ5_0},
-    {Format::kQ5_1, 32, Header::kScalesMinima, {4, 1}, &TakeQ5_1},
-    {Format::kIQ4_NL, 32, Header::kScales, {4, 0}, &TakeQ4_0},
-    {Format::kIQ4_XS, 256, Header::kSuperBare, {4, 0}, &TakeIQ4_XS},
-    {Format::kMXFP4, 32, Header::kScales, {4, 0}, &TakeMXFP4},
+    FloatRow<4>(Format::kF32),         FloatRow<2>(Format::kF16),       FloatRow<2>(Format::kBF16),
+    BlockRow<Q8_0>(Format::kQ8_0),     BlockRow<Q6_K>(Format::kQ6_K),   BlockRow<Q5_K>(Format::kQ5_K),
+    BlockRow<Q4_K>(Format::kQ4_K),     BlockRow<Q3_K>(Format::kQ3_K),   BlockRow<Q2_K>(Format::kQ2_K),
+    BlockRow<Q4_0>(Format::kQ4_0),     BlockRow<Q4_1>(Format::kQ4_1),   BlockRow<Q5_0>(Format::kQ5_0),
+    BlockRow<Q5_1>(Format::kQ5_1),
+    BlockRow<Q4_0>(Format::kIQ4_NL),  // the same block; its codes are indices
+    BlockRow<IQ4_XS>(Format::kIQ4_XS), BlockRow<MXFP4>(Format::kMXFP4),
 };
 
 const PackingRow& RowOf(Packing packing) { return kPackingTable[static_cast<int>(packing)]; }
 
-bool IsSuper(const PackingRow& row) { return row.block_columns == 256; }
-
-// Bytes of a value of the float formats.
-int64_t FloatBytes(Packing packing) { return packing == Packing::kF32 ? 4 : 2; }
-
-int BlocksPerRecord(const PackingRow& row) { return IsSuper(row) ? kSuperBlocks : kSmallBlocks; }
-
-int BlockVectors(const PackingRow& row) { return row.planes.low + row.planes.high; }
-
-int ScaledTogether(const PackingRow& row) {
-  return row.header == Header::kSuperBare ? kBareScaledTogether : kScaledTogether;
+uint64_t FileBytes(const PackingRow& row, int64_t columns) {
+  return BytesOf(TraitsOf(row.format), static_cast<uint64_t>(columns));
 }
 
-// The codes of one row and quad go to the quad's place in each plane (kernels/layout.h).
-void PlaceQuad(const PackingRow& row, uint32_t codes, int quad, int lane, uint8_t* block) {
-  const auto [low, high] = row.planes;
-  const auto place = [&](int vector, uint32_t bits) {
-    uint8_t* at = block + kVectorStride * vector + 4 * lane;
-    uint32_t word = 0;
-    std::memcpy(&word, at, 4);
-    word |= bits;
-    std::memcpy(at, &word, 4);
-  };
-  const auto each_byte = [](int bits) { return 0x01010101U * ((1U << bits) - 1U); };
-  // The vectors of high bits that came before this quad's in use, its own included; each precedes the low ones.
-  const int highs = high == 0 ? 0 : quad * high / 8 + 1;
-  place(quad * low / 8 + highs, (codes & each_byte(low)) << (quad * low % 8));
-  if (high == 0) return;
-  place((highs - 1) * (1 + low / high), (codes >> low & each_byte(high)) << (quad * high % 8));
+// ---- Rows are copied to a place that the caches keep before they are taken apart: a copy reads memory in long
+// stretches, which the prefetchers know. Block by block from all rows of a group, memory gave less than half its speed.
+
+constexpr uint64_t kStageBytes = uint64_t{160} << 10;
+constexpr uint64_t kLineBytes = 64;
+
+// From row to row: as in the file, if not too many rows would fall on the same places of a cache.
+constexpr uint64_t StagedStride(uint64_t row_bytes) {
+  return row_bytes % 256 == 0 ? row_bytes + kLineBytes : row_bytes;
 }
 
-// Vectors of a record before one of its blocks.
-int BlockAt(const PackingRow& row, int block) {
-  if (IsSuper(row)) return SuperBlockAt(block, BlockVectors(row), ScaledTogether(row));
-  return (row.header == Header::kScalesMinima ? 2 : 1) + block * BlockVectors(row);
+// What is staged at once: whole rows of a group or, where they are too long, of a panel; else as much of each as fits.
+struct Portion {
+  int64_t rows, columns;
+};
+Portion PortionOf(const PackingRow& row, int64_t count, int64_t columns) {
+  for (const int64_t rows : {count, int64_t{kPanelRows}}) {
+    if (static_cast<uint64_t>(rows) * StagedStride(FileBytes(row, columns)) <= kStageBytes) return {rows, columns};
+  }
+  const int64_t unit = std::max<int64_t>(row.record_columns, kBlockColumns);
+  const uint64_t room = kStageBytes / static_cast<uint64_t>(count) - kLineBytes;
+  return {count, static_cast<int64_t>(room / FileBytes(row, unit)) * unit};
 }
 
-// The scales of a file's block, which is a whole record of the K formats and block `block` of one else.
-void PlaceScales(const PackingRow& row, const Parts& parts, int block, int lane, uint8_t* record) {
-  if (!IsSuper(row)) {
-    std::memcpy(record + 32 * block + 2 * lane, parts.d, 2);
-    if (row.header == Header::kScalesMinima) std::memcpy(record + kVectorStride + 32 * block + 2 * lane, parts.dmin, 2);
+// Rows of `bytes` that lie `row_bytes` apart.
+void Stage(const uint8_t* from, uint64_t row_bytes, uint64_t bytes, int64_t count, uint8_t* staged) {
+  const uint64_t stride = StagedStride(bytes);
+  if (bytes == row_bytes && stride == row_bytes) {
+    std::memcpy(staged, from, static_cast<uint64_t>(count) * row_bytes);
     return;
   }
-  std::memcpy(record + 2 * lane, parts.d, 2);
-  std::memcpy(record + 32 + 2 * lane, parts.dmin, 2);
-  const int together = ScaledTogether(row);
-  for (int i = 0; i < kSuperBlocks; ++i) {
-    uint8_t* scales = record + kVectorStride * SuperScalesAt(i, BlockVectors(row), together) +
-                      kVector / together * (i % together) + lane;
-    if (row.header == Header::kSuperBare) {
-      scales[0] = parts.scales[i];
-      continue;
-    }
-    const bool one = row.header == Header::kSuper32;
-    scales[0] = one ? parts.scales[i] : parts.scales[2 * i];
-    scales[16] = one ? parts.minima[i] : parts.scales[2 * i + 1];
-  }
-}
-
-void PackFloats(const uint8_t* rows, uint64_t row_bytes, int count, int64_t columns, int64_t width, uint8_t* panel) {
-  for (int lane = 0; lane < count; ++lane) {
-    const uint8_t* from = rows + static_cast<uint64_t>(lane) * row_bytes;
-    uint8_t* to = panel + lane * width;
-    for (int64_t k = 0; k < columns; ++k, from += width, to += kFloatGroup * kPanelRows * width) {
-      std::memcpy(to, from, static_cast<size_t>(width));
-    }
-  }
+  for (int64_t i = 0; i < count; ++i, from += row_bytes, staged += stride) std::memcpy(staged, from, bytes);
 }
 
 }  // namespace
@@ -260,44 +404,28 @@ Packing PackingOf(Format format) {
 
 PackedShape ShapeOf(Packing packing, int64_t columns) {
   const PackingRow& row = RowOf(packing);
-  if (row.take == nullptr) {
-    const int64_t column_bytes = kPanelRows * FloatBytes(packing);
-    return {columns, kFloatGroup * column_bytes, kFloatGroup, column_bytes};
-  }
-  const int blocks = BlocksPerRecord(row);
-  const int64_t record_columns = int64_t{blocks} * kBlockColumns;
-  return {(columns + record_columns - 1) / record_columns,
-          kVectorStride * (IsSuper(row) ? SuperVectors(BlockVectors(row), ScaledTogether(row)) : BlockAt(row, blocks)),
-          kQuantGroup, kVector};
+  return {(columns + row.record_columns - 1) / row.record_columns, row.record_stride, row.group, row.panel_step};
 }
 
-void PackPanel(Packing packing, const uint8_t* rows, uint64_t row_bytes, int count, int64_t columns, uint8_t* panel) {
+void PackGroup(Packing packing, const uint8_t* rows, uint64_t row_bytes, int64_t count, int64_t columns,
+               uint8_t* group) {
   const PackingRow& row = RowOf(packing);
-  if (row.take == nullptr) {
-    PackFloats(rows, row_bytes, count, columns, FloatBytes(packing), panel);
-    return;
-  }
-  const auto file_block_bytes = static_cast<int64_t>(TraitsOf(row.format).block_bytes);
-  const PackedShape shape = ShapeOf(packing, columns);
-  const int blocks = BlocksPerRecord(row);
-  const int blocks_per_file_block = row.block_columns / kBlockColumns;
-  for (int lane = 0; lane < count; ++lane) {
-    const uint8_t* from = rows + static_cast<uint64_t>(lane) * row_bytes;
-    for (int64_t k = 0; k < columns; k += row.block_columns, from += file_block_bytes) {
-      Parts parts;
-      row.take(from, parts);
-      const int64_t block = k / kBlockColumns;
-      uint8_t* record = panel + block / blocks * shape.record_stride;
-      const auto in_record = static_cast<int>(block % blocks);
-      PlaceScales(row, parts, in_record, lane, record);
-      for (int b = 0; b < blocks_per_file_block; ++b) {
-        uint8_t* place = record + kVectorStride * BlockAt(row, in_record + b);
-        for (int quad = 0; quad < 8; ++quad) {
-          uint32_t codes = 0;
-          std::memcpy(&codes, parts.codes + b * kBlockColumns + 4 * quad, 4);
-          PlaceQuad(row, codes, quad, lane, place);
-        }
+  const Portion portion = PortionOf(row, count, columns);
+  alignas(kLineBytes) uint8_t staged[kStageBytes];
+  for (int64_t first_row = 0; first_row < count; first_row += portion.rows) {
+    const int64_t some_rows = std::min(portion.rows, count - first_row);
+    GroupRows source;
+    source.panels = (some_rows + kPanelRows - 1) / kPanelRows;
+    for (int64_t first = 0; first < columns; first += portion.columns) {
+      source.columns = std::min(portion.columns, columns - first);
+      const uint64_t bytes = FileBytes(row, source.columns);
+      Stage(rows + static_cast<uint64_t>(first_row) * row_bytes + FileBytes(row, first), row_bytes, bytes, some_rows,
+            staged);
+      for (int64_t i = 0; i < source.panels * kPanelRows; ++i) {
+        source.row[i] = staged + static_cast<uint64_t>(std::min(i, some_rows - 1)) * StagedStride(bytes);
       }
+      row.pack(source,
+               group + first_row / kPanelRows * row.panel_step + first / row.record_columns * row.record_stride);
     }
   }
 }

@@ -18,7 +18,10 @@ struct PackedShape {
 };
 PackedShape ShapeOf(Packing packing, int64_t columns);
 
-// Packs `count` (1 to 16) rows of a file, `row_bytes` apart, into a zeroed panel.
-void PackPanel(Packing packing, const uint8_t* rows, uint64_t row_bytes, int count, int64_t columns, uint8_t* panel);
+// Packs `count` rows of a file, `row_bytes` apart, into a group of zeroed panels; a group has room for as many rows as
+// its panels have lanes, and `count` is 1 to that. What is left of a panel repeats the last row; panels without a row
+// stay zeros. Writes the group from its first byte to its last.
+void PackGroup(Packing packing, const uint8_t* rows, uint64_t row_bytes, int64_t count, int64_t columns,
+               uint8_t* group);
 
 }  // namespace assay::cpu

@@ -57,7 +57,7 @@ class StopSignals {
 };
 
 std::string Secret(const std::string& path) {
-  const std::string token = FirstLine(path).value_or("");
+  std::string token = FirstLine(path).value_or("");
   if (token.empty()) {
     Fail(ErrorKind::kUsage, "--token-file {}: its first line is the token, and there is none; write one", path);
   }

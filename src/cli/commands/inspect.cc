@@ -6,15 +6,19 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "base/one_line.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "gguf/gguf.h"
+#include "model/model_spec.h"
 #include "quant/rung.h"
 #include "render/text_table.h"
 
@@ -23,6 +27,8 @@ namespace {
 
 constexpr uint64_t kShownElements = 6;  // of a metadata array
 constexpr size_t kShownColumns = 100;   // of a metadata value
+
+constexpr size_t kShownEnds = 8;  // tokens that end a text
 
 struct Options {
   std::string model;
@@ -114,7 +120,7 @@ T ElementAt(const GgufArray& array, uint64_t index) {
 Json FloatJson(float value) {
   double shortest = value;
   if (std::isfinite(value)) {
-    std::array<char, 32> digits;
+    std::array<char, 32> digits{};
     const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
     std::from_chars(digits.data(), end, shortest);
   }
@@ -221,7 +227,50 @@ std::string KeyText(const std::string& key) {
   return text;
 }
 
-void PrintAsJson(const GgufFile& file, const Summary& summary) {
+// How a run begins and ends texts, which the metadata alone does not tell.
+struct Texts {
+  std::unique_ptr<Tokenizer> tokenizer;  // null: there is none, or it cannot be used
+  std::string problem;                   // why it cannot
+  bool says_bos = false;                 // the file does; else it is the habit of its family
+};
+
+Texts ReadTexts(const GgufFile& file) {
+  Texts texts;
+  if (file.Find("tokenizer.ggml.tokens") == nullptr) return texts;
+  try {
+    texts.tokenizer = BuildTokenizer(file);
+    texts.says_bos = file.FindBool("tokenizer.ggml.add_bos_token").has_value();
+  } catch (const Error& error) {
+    texts.problem = error.what();
+  }
+  return texts;
+}
+
+Json TextsJson(const Texts& texts) {
+  if (texts.tokenizer == nullptr) return nullptr;
+  const std::optional<Token> first = texts.tokenizer->vocab().first_token();
+  return {{"begin_with", first ? Json(*first) : Json()},
+          {"said_by", texts.says_bos ? "file" : "family"},
+          {"end_at", texts.tokenizer->end_tokens()}};
+}
+
+std::string TextsText(const Texts& texts) {
+  if (texts.tokenizer == nullptr)
+    return texts.problem.empty() ? "" : "\nTexts\n  none: " + OneLine(texts.problem) + "\n";
+  const auto name = [&](Token token) {
+    return fmt::format("{} {}", token, Abbreviate(OneLine(texts.tokenizer->TokenBytes(token, true)), kShownColumns));
+  };
+  const std::optional<Token> first = texts.tokenizer->vocab().first_token();
+  const std::span<const Token> ends = texts.tokenizer->end_tokens();
+  std::vector<std::string> shown;
+  for (const Token token : ends.first(std::min(ends.size(), kShownEnds))) shown.push_back(name(token));
+  if (ends.size() > kShownEnds) shown.emplace_back("...");
+  return fmt::format("\nTexts\n  begin with  {} ({})\n  end at      {}\n", first ? name(*first) : "no BOS",
+                     texts.says_bos ? "as the file says" : "the habit of its family: the file does not say",
+                     shown.empty() ? "no token" : fmt::format("{}", fmt::join(shown, ", ")));
+}
+
+void PrintAsJson(const GgufFile& file, const Summary& summary, const Texts& texts) {
   Json metadata = Json::object();
   // Appended, since setting would search the object for each key; the keys of a file are unique.
   auto& entries = metadata.get_ref<Json::object_t&>();
@@ -252,6 +301,7 @@ void PrintAsJson(const GgufFile& file, const Summary& summary) {
              {"bytes", file.file_bytes()},
              {"bits_per_weight", summary.bits_per_weight()},
              {"metadata", std::move(metadata)},
+             {"texts", TextsJson(texts)},
              {"layers", std::move(layers)},
              {"types", std::move(types)},
              {"type_tensors", std::move(type_tensors)},
@@ -259,7 +309,7 @@ void PrintAsJson(const GgufFile& file, const Summary& summary) {
              {"tensors", std::move(tensors)}});
 }
 
-void PrintAsText(const GgufFile& file, const Summary& summary) {
+void PrintAsText(const GgufFile& file, const Summary& summary, const Texts& texts) {
   PrintText(fmt::format("{}: GGUF v{}, {}, {} parameters, {}, {:.2f} bits per weight\n", OneLine(file.path().string()),
                         file.version(),
                         OneLine(file.FindString("general.architecture").value_or("of no stated architecture")),
@@ -268,7 +318,7 @@ void PrintAsText(const GgufFile& file, const Summary& summary) {
   for (const auto& [key, value] : file.metadata()) {
     metadata.AddRow({key, ValueText(value) + (key == "general.file_type" ? FileTypeName(value) : "")});
   }
-  PrintText("\nMetadata\n" + metadata.ToString());
+  PrintText("\nMetadata\n" + metadata.ToString() + TextsText(texts));
   TextTable layers({{"layers"}, {"tensors", true}, {"parameters", true}, {"bytes", true}, {"each has"}});
   for (const LayerGroup& group : summary.layers) {
     layers.AddRow({RangesText(group.layers), std::to_string(group.tensors), HumanCount(group.parameters),
@@ -301,10 +351,11 @@ CommandAction AddInspect(CLI::App& app) {
       spdlog::warn("{}: Assay cannot compute with {}: this can be looked at only", OneLine(options->model),
                    fmt::join(summary.not_computable, ", "));
     }
+    const Texts texts = ReadTexts(file);
     if (options->common.json) {
-      PrintAsJson(file, summary);
+      PrintAsJson(file, summary, texts);
     } else {
-      PrintAsText(file, summary);
+      PrintAsText(file, summary, texts);
     }
     return 0;
   };

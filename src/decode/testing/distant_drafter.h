@@ -22,7 +22,7 @@ struct DistantDrafterOptions {
                               .model_digest = "digest",
                               .address = "grpc://distant:1"};
   std::chrono::microseconds round_trip{0};
-  std::set<int> failing;  // bursts, counted from the start
+  std::set<int> failing = {};  // bursts, counted from the start
 };
 
 // A drafter that has another one compute on a thread of its own and says what one on another machine would: the other
