@@ -3,15 +3,15 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "base/testing/temporary_directory.h"
 #include "base/thread_pool.h"
-#include "store/testing/directory.h"
 
 namespace assay {
 namespace {
 
 const std::filesystem::path kModels = std::filesystem::path(ASSAY_SOURCE_DIR) / "models";
 
-LadderResult Climb(const TestDirectory& directory, const std::string& model, const LadderSettings& settings) {
+LadderResult Climb(const TemporaryDirectory& directory, const std::string& model, const LadderSettings& settings) {
   const int threads = HardwareThreads();
   const std::unique_ptr<Backend> backend = MakeBackend("", threads);
   return ClimbAlike(kModels / model, kModels / "eval_prose.txt", directory / "ladder", *backend, threads, settings);
@@ -20,7 +20,7 @@ LadderResult Climb(const TestDirectory& directory, const std::string& model, con
 // The same bytes have the same bits of everything, whatever stands beside them in a pass; and what is to be told of
 // speed needs rounds.
 TEST(AlikeLadderTest, TheSameBytesLoseNothingAndTwoRoundsTellNothing) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   LadderSettings settings = AlikeSettings(1);
   settings.rungs.resize(3);
   settings.repetitions = 2;
@@ -38,7 +38,7 @@ TEST(AlikeLadderTest, TheSameBytesLoseNothingAndTwoRoundsTellNothing) {
 
 // Whatever the guards say of the machine.
 TEST(AlikeLadderTest, DISABLED_AtMostOneOfTwentyTellsAnyTwoApart) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   int told = 0;
   for (int seed = 1; seed <= 20; ++seed) {
     const LadderResult result = Climb(directory, "tiny-qwen35-draft.gguf", AlikeSettings(static_cast<uint64_t>(seed)));

@@ -216,7 +216,7 @@ INSTANTIATE_TEST_SUITE_P(Models, ArchitecturesTest,
 INSTANTIATE_TEST_SUITE_P(Models, DenseArchitecturesTest, testing::Values("tiny-gemma3", "tiny-qwen3", "tiny-llama"),
                          [](const auto& case_info) { return TestName(case_info.param); });
 
-// ---- Both backends compute the same F16 file.
+// ---- Both backends compute the same file.
 
 // A product summed in float32 is the exact product of weights that are each a little off: for n columns by a relative
 // sqrt(n) 2^-24, times a small factor for its probability (Higham and Mary, SIAM J. Sci. Comput. 41, 2019). The bounds
@@ -224,8 +224,10 @@ INSTANTIATE_TEST_SUITE_P(Models, DenseArchitecturesTest, testing::Values("tiny-g
 // much show what the arithmetic may do. Above 32 tokens cpu takes 16-bit codes of both sides, in blocks of 32 with
 // steps of max(largest / 32767, norm / 46336); an activation's step is at most sqrt(2) of a weight's, relative to its
 // block, so that both together move a product as weights do that are moved by sqrt(3) times the deviation of rounding
-// them.
-enum class Arithmetic { kFloat32, kShorts };
+// them. With weights in blocks of codes, cpu takes 8-bit codes of activations, in blocks of 32 with a step of (largest
+// activation) / 127. That is at most their norm / 127, and moves a product no more than weights do that are moved, at
+// random, by (norm of their block) / 127 / sqrt(12).
+enum class Arithmetic { kFloat32, kShorts, kBytes };
 
 void MoveRow(std::span<float> row, Arithmetic arithmetic, Rng& rng) {
   if (arithmetic == Arithmetic::kFloat32) {
@@ -241,12 +243,15 @@ void MoveRow(std::span<float> row, Arithmetic arithmetic, Rng& rng) {
       most = std::max(most, std::abs(static_cast<double>(weight)));
       squares += static_cast<double>(weight) * static_cast<double>(weight);
     }
-    const double step = std::max(most / 32767, std::sqrt(squares) / 46336);
-    for (float& weight : block) weight += static_cast<float>(rng.Normal() * step * std::sqrt(3.0 / 12));
+    const double deviation = arithmetic == Arithmetic::kBytes
+                                 ? std::sqrt(squares / 12) / 127
+                                 : std::max(most / 32767, std::sqrt(squares) / 46336) * std::sqrt(3.0 / 12);
+    for (float& weight : block) weight += static_cast<float>(rng.Normal() * deviation);
   }
 }
 
-// The file in float32, with its F16 tensors moved.
+// The file in float32, with its F16 tensors and those in blocks of codes moved: each by what is done with it, kBytes
+// with blocks alone.
 std::filesystem::path MovedFile(const std::filesystem::path& path, Arithmetic arithmetic, uint64_t seed) {
   const GgufFile file = GgufFile::Open(path);
   std::vector<GgufTensorInfo> tensors;
@@ -257,8 +262,10 @@ std::filesystem::path MovedFile(const std::filesystem::path& path, Arithmetic ar
   for (const GgufTensor& tensor : file.tensors()) {
     std::vector<float> values(tensor.rows() * tensor.row_length());
     TraitsOf(tensor.format).decode(tensor.data.data(), values.data(), static_cast<int64_t>(values.size()));
-    for (size_t row = 0; tensor.format == Format::kF16 && row < tensor.rows(); ++row) {
-      MoveRow(std::span(values).subspan(row * tensor.row_length(), tensor.row_length()), arithmetic, rng);
+    const bool blocks = TraitsOf(tensor.format).block_size > 1;
+    const Arithmetic own = arithmetic == Arithmetic::kBytes && !blocks ? Arithmetic::kFloat32 : arithmetic;
+    for (size_t row = 0; tensor.format != Format::kF32 && row < tensor.rows(); ++row) {
+      MoveRow(std::span(values).subspan(row * tensor.row_length(), tensor.row_length()), own, rng);
     }
     writer.WriteData({reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)});
   }
@@ -276,10 +283,11 @@ std::vector<float> AllLogits(const std::filesystem::path& file, const std::strin
   return {logits.begin(), logits.end()};
 }
 
-// A bundled model, or one of those with known answers.
-struct HalfModel {
+// A bundled model in F16, or one of those with known answers.
+struct ComputedModel {
   std::string name;
   bool bundled = true;
+  bool blocks = false;  // some of its weights are in blocks of codes
 
   std::filesystem::path File() const { return bundled ? RungFile({name, ""}, Rung::kF16) : KnownModelFile(name); }
   std::vector<Token> Tokens() const {
@@ -287,49 +295,52 @@ struct HalfModel {
   }
 };
 
-std::vector<HalfModel> HalfModels() {
-  std::vector<HalfModel> models = {
+std::vector<ComputedModel> ComputedModels() {
+  std::vector<ComputedModel> models = {
       {"tiny-qwen35-draft"}, {"tiny-qwen35moe"}, {"tiny-gemma3"}, {"tiny-qwen3"}, {"tiny-llama"}};
   for (const std::string& name : KnownModels()) {
     const GgufFile file = GgufFile::Open(KnownModelFile(name));
-    const bool half = std::ranges::all_of(
-        file.tensors(), [](const GgufTensor& tensor) { return TraitsOf(tensor.format).block_size == 1; });
-    if (half) models.push_back({name, false});
+    const bool blocks = std::ranges::any_of(
+        file.tensors(), [](const GgufTensor& tensor) { return TraitsOf(tensor.format).block_size > 1; });
+    models.push_back({name, false, blocks});
   }
   return models;
 }
 
-class ArithmeticTest : public testing::TestWithParam<HalfModel> {};
+class ArithmeticTest : public testing::TestWithParam<ComputedModel> {};
 
 TEST_P(ArithmeticTest, OfCpuIsAsFarFromTheOraclesAsItsRoundingPutsIt) {
   const std::filesystem::path file = GetParam().File();
   std::vector<Token> tokens = GetParam().Tokens();
   tokens.resize(96);
   const std::vector<float> exact = AllLogits(file, "ref", tokens, 512);
+  const auto bound = [&](Arithmetic arithmetic) {
+    std::vector<double> samples;
+    for (uint64_t seed = 1; seed <= kSamples; ++seed) {
+      samples.push_back(Rms(AllLogits(MovedFile(file, arithmetic, seed), "ref", tokens, 512), exact));
+    }
+    return MostOfAFurtherDraw(samples);
+  };
   struct Way {
     Arithmetic arithmetic;
     int chunk;
   };
-  double allowed_before = 0.0;
-  for (const Way way : {Way{Arithmetic::kFloat32, 32}, Way{Arithmetic::kShorts, 512}}) {
-    std::vector<double> samples;
-    for (uint64_t seed = 1; seed <= kSamples; ++seed) {
-      samples.push_back(Rms(AllLogits(MovedFile(file, way.arithmetic, seed), "ref", tokens, 512), exact));
-    }
-    const double allowed = MostOfAFurtherDraw(samples);
+  std::vector<Way> ways = {{Arithmetic::kFloat32, 32}, {Arithmetic::kShorts, 512}};
+  if (GetParam().blocks) ways = {{Arithmetic::kBytes, 32}, {Arithmetic::kBytes, 512}};
+  // It bites: coarser arithmetic is beyond the bound of a finer one.
+  double finer = GetParam().blocks ? bound(Arithmetic::kFloat32) : 0.0;
+  for (const Way way : ways) {
+    const double allowed = bound(way.arithmetic);
     const std::vector<float> found = AllLogits(file, "cpu", tokens, way.chunk);
     RecordProperty("off_of_allowed_in_chunks_of_" + std::to_string(way.chunk),
                    std::to_string(Rms(found, exact) / allowed));
     EXPECT_LT(Rms(found, exact), allowed) << "chunks of " << way.chunk;
-    // It bites: the coarser arithmetic is beyond the bound of the finer one.
-    if (way.arithmetic == Arithmetic::kShorts) {
-      EXPECT_GT(Rms(found, exact), allowed_before);
-    }
-    allowed_before = allowed;
+    EXPECT_GT(Rms(found, exact), finer) << "chunks of " << way.chunk;
+    if (!GetParam().blocks) finer = allowed;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, ArithmeticTest, testing::ValuesIn(HalfModels()),
+INSTANTIATE_TEST_SUITE_P(Models, ArithmeticTest, testing::ValuesIn(ComputedModels()),
                          [](const auto& case_info) { return TestName(case_info.param.name); });
 
 }  // namespace

@@ -90,24 +90,34 @@ std::vector<float> InBatches(Engine& engine, std::span<const Token> text, std::s
   return all;
 }
 
+// The cpu backend's instruction sets that this machine has.
+std::vector<std::unique_ptr<Backend>> InstructionSets() {
+  std::vector<std::unique_ptr<Backend>> backends;
+  for (const std::string isa : {"cpu:portable", "cpu:avx2", "cpu:avx512"}) {
+    try {
+      backends.push_back(MakeBackend(isa, 2));
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
+    }
+  }
+  return backends;
+}
+
+// The largest batches, which are computed in another way, have the same bits on every instruction set, too.
 TEST_P(KnownAnswersTest, HaveTheSameBitsInEveryBatchOnEveryInstructionSet) {
   const std::vector<Token> text = AnswersOf(GetParam()).tokens;
   for (const std::filesystem::path& file : {KnownModelFile(GetParam()), QuantisedFile(GetParam())}) {
-    std::vector<float> first;
-    for (const std::string isa : {"cpu:portable", "cpu:avx2", "cpu:avx512"}) {
-      std::unique_ptr<Backend> backend;
-      try {
-        backend = MakeBackend(isa, 2);
-      } catch (const Error& error) {
-        ASSERT_EQ(error.kind(), ErrorKind::kUnsupported);
-        continue;  // not on this machine
-      }
+    std::vector<float> first, first_at_once;
+    for (const std::unique_ptr<Backend>& backend : InstructionSets()) {
       LoadedModel loaded(file, *backend);
       const std::vector<float> single = InBatches(loaded.engine, text, std::vector<size_t>{1});
       const std::vector<float> batched = InBatches(loaded.engine, text, std::vector<size_t>{2, 5, 16, 17, 33});
-      EXPECT_TRUE(std::ranges::equal(single, batched)) << isa << ", " << file;
+      const std::vector<float> at_once = InBatches(loaded.engine, text, std::vector<size_t>{text.size()});
+      EXPECT_TRUE(std::ranges::equal(single, batched)) << backend->description() << ", " << file;
       if (first.empty()) first = single;
-      EXPECT_TRUE(std::ranges::equal(single, first)) << isa << ", " << file;
+      if (first_at_once.empty()) first_at_once = at_once;
+      EXPECT_TRUE(std::ranges::equal(single, first)) << backend->description() << ", " << file;
+      EXPECT_TRUE(std::ranges::equal(at_once, first_at_once)) << backend->description() << ", " << file;
     }
   }
 }
@@ -118,22 +128,24 @@ TEST_P(KnownAnswersTest, SpeculationGivesTheTokensOfTheModelAlone) {
   prompt.resize(40);
   prompt.insert(prompt.end(), prompt.begin(), prompt.begin() + 20);  // so that there is something to look up
   const int context = static_cast<int>(prompt.size()) + kTokens;
-  const std::unique_ptr<Backend> backend = MakeBackend("", 2);
-  LoadedModel target(KnownModelFile(GetParam()), *backend), draft(QuantisedFile(GetParam()), *backend);
-  const Tokenizer& tokenizer = *target.model->tokenizer;
-  const GenerateOptions options{.max_tokens = kTokens, .ignore_end = true};
-  Session alone(target.engine, {.context = context});
-  const std::vector<Token> expected = Generate(alone, prompt, options, tokenizer, {}).tokens;
-  ASSERT_EQ(expected.size(), static_cast<size_t>(kTokens));
-  for (const bool by_model : {false, true}) {
-    const SpeculationOptions speculation{.draft_length = 4};
-    const auto drafter = by_model ? MakeModelDrafter(draft.engine, {.context = context}) : MakeNgramDrafter();
-    Session session(target.engine, {.context = context, .rollback = RollbackFor(speculation)});
-    std::vector<SpeculationRound> rounds;
-    const std::vector<Token> found =
-        GenerateSpeculatively(session, *drafter, prompt, options, speculation, tokenizer, {}, rounds).tokens;
-    EXPECT_EQ(found, expected) << (by_model ? "drafted by the model at Q4_0" : "drafted by n-grams");
-    EXPECT_FALSE(rounds.empty());
+  for (const std::unique_ptr<Backend>& backend : InstructionSets()) {
+    LoadedModel target(KnownModelFile(GetParam()), *backend), draft(QuantisedFile(GetParam()), *backend);
+    const Tokenizer& tokenizer = *target.model->tokenizer;
+    const GenerateOptions options{.max_tokens = kTokens, .ignore_end = true};
+    Session alone(target.engine, {.context = context});
+    const std::vector<Token> expected = Generate(alone, prompt, options, tokenizer, {}).tokens;
+    ASSERT_EQ(expected.size(), static_cast<size_t>(kTokens));
+    for (const bool by_model : {false, true}) {
+      const SpeculationOptions speculation{.draft_length = 4};
+      const auto drafter = by_model ? MakeModelDrafter(draft.engine, {.context = context}) : MakeNgramDrafter();
+      Session session(target.engine, {.context = context, .rollback = RollbackFor(speculation)});
+      std::vector<SpeculationRound> rounds;
+      const std::vector<Token> found =
+          GenerateSpeculatively(session, *drafter, prompt, options, speculation, tokenizer, {}, rounds).tokens;
+      EXPECT_EQ(found, expected) << backend->description()
+                                 << (by_model ? ", drafted by the model at Q4_0" : ", by n-grams");
+      EXPECT_FALSE(rounds.empty());
+    }
   }
 }
 

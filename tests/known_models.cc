@@ -28,7 +28,12 @@ std::vector<std::string> KnownModels() {
     if (entry.path().extension() != ".json") continue;
     const std::string architecture = Read(entry.path()).at("architecture");
     if (std::find(architectures.begin(), architectures.end(), architecture) == architectures.end()) continue;
-    names.push_back(entry.path().stem().string());
+    const std::string name = entry.path().stem().string();
+    const GgufFile file = GgufFile::Open(KnownModelFile(name), TensorTypes::kStored);
+    const bool computable = std::all_of(file.tensors().begin(), file.tensors().end(), [](const GgufTensor& tensor) {
+      return TraitsOf(tensor.format).decode != nullptr;
+    });
+    if (computable) names.push_back(name);
   }
   std::sort(names.begin(), names.end());
   return names;

@@ -11,7 +11,7 @@ namespace assay {
 // Tiny models with random weights, one or more for each architecture, and what transformers answers in float32
 // (tests/data/arch/README.md). ASSAY_KNOWN_MODELS names another folder of such models.
 
-// The names of the folder's models whose architecture is known here.
+// The names of the folder's models whose architecture is known here, with types that can be computed.
 std::vector<std::string> KnownModels();
 
 std::filesystem::path KnownModelFile(const std::string& name);

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -14,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/testing/temporary_directory.h"
 #include "run_assay.h"
 
 namespace assay {
@@ -30,15 +30,6 @@ std::string ReadText(const std::filesystem::path& path) {
 
 class LadderCommandTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = std::filesystem::path(testing::TempDir()) /
-              (std::string("assay-ladder-") + test->name() + "-" + std::to_string(getpid()));
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   // Small enough for seconds. The window is below the prompt's length on purpose: they have nothing to do with another.
   std::vector<std::string> Arguments(const std::vector<std::string>& more = {}, const std::string& rounds = "3") const {
     std::vector<std::string> arguments = {"ladder",    BundledPath("tiny-qwen35-draft.gguf"),
@@ -55,7 +46,7 @@ class LadderCommandTest : public testing::Test {
     return arguments;
   }
 
-  std::filesystem::path folder_;
+  const TemporaryDirectory folder_;
 };
 
 // A busy machine may scatter so much that a guard refuses the speeds; the document is whole all the same.
@@ -181,6 +172,24 @@ TEST_F(LadderCommandTest, NothingThatItDidNotWriteIsOverwritten) {
   }
   EXPECT_TRUE(Ended(RunAssay(Arguments({}, "1"))));
   EXPECT_TRUE(Ended(RunAssay(Arguments({"--no-placebo"}, "1")))) << "its own may be";
+}
+
+TEST_F(LadderCommandTest, ASourceThatIsQuantisedIsToldOnce) {
+  const Outcome outcome = RunAssay({"ladder",    BundledPath("tiny-qwen3-Q8_0.gguf"),
+                                    "--text",    BundledPath("eval_prose.txt"),
+                                    "--types",   "Q4_0,Q2_K",
+                                    "--windows", "2",
+                                    "-c",        "64",
+                                    "-p",        "8",
+                                    "-n",        "2",
+                                    "-r",        "1",
+                                    "-o",        (folder_ / "rungs").string(),
+                                    "--db",      (folder_ / "assay.db").string()});
+  ASSERT_TRUE(Ended(outcome)) << outcome.err;
+  const size_t first = outcome.err.find("quantised already");
+  EXPECT_NE(first, std::string::npos);
+  EXPECT_EQ(outcome.err.find("quantised already", first + 1), std::string::npos);
+  EXPECT_THAT(outcome.out, HasSubstr("Q8_0 is quantised itself"));
 }
 
 TEST_F(LadderCommandTest, ErrorsAreOneLineWithTheirExitCode) {

@@ -15,8 +15,10 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/testing/temporary_directory.h"
 #include "gguf/gguf.h"
 #include "run_assay.h"
+#include "store/sqlite.h"
 #include "store/store.h"
 #include "study_models.h"
 
@@ -351,6 +353,46 @@ TEST(MachineCommandTest, KnowsTheMachineAndItsRates) {
   EXPECT_EQ(result["read_gb_per_s_samples"].size(), 5U);
   EXPECT_GT(result["peak"]["f32_tflops"], 0.0);
   EXPECT_GT(result["peak"]["int8_tops"], 0.0);
+  EXPECT_EQ(result["machine"].get<std::string>().size(), 16U);
+}
+
+// A second machine is made of the first one's database.
+TEST(MergeCommandTest, ShowsAModelOnSeveralMachines) {
+  const TemporaryDirectory directory;
+  const std::string here = directory / "here.db";
+  const std::string there = directory / "there.db";
+  const std::string all = directory / "all.db";
+  const Outcome bench =
+      RunAssay({"bench", "-m", BundledPath(kDraft), "-p", "16", "-n", "4", "-r", "4", "--no-placebo", "--db", here});
+  ASSERT_TRUE(bench.exit_code == 0 || bench.exit_code == 4) << bench.err;
+  std::filesystem::copy_file(here, there);
+  Database(there).Execute("UPDATE environment SET machine = 'fedcba9876543210'");
+  // A busy machine may scatter so much that a guard refuses the speeds.
+  for (const std::string& path : {here, there}) {
+    Database(path).Execute("UPDATE guard SET tripped = 0; UPDATE run SET status = 'done', invalid_reason = NULL");
+  }
+  const json first = RunJson({"merge", here, there, "-o", all});
+  EXPECT_EQ(first["runs"], 8);
+  EXPECT_EQ(first["added"], 8);
+  EXPECT_EQ(first["same"], 0);
+  ASSERT_EQ(first["models"].size(), 1U);
+  EXPECT_EQ(first["models"][0]["machines"].size(), 2U);
+  EXPECT_EQ(first["models"][0]["comparisons"].size(), 2U);
+  const json again = RunJson({"merge", here, there, "-o", all});
+  EXPECT_EQ(again["added"], 0);
+  EXPECT_EQ(again["same"], 8);
+  EXPECT_EQ(again["models"], first["models"]);
+  EXPECT_EQ(RunJson({"machine", "--compare", "--db", all})["models"], first["models"]);
+
+  const Outcome text = RunAssay({"machine", "--compare", "--db", all});
+  EXPECT_EQ(text.exit_code, 0);
+  EXPECT_THAT(text.out, HasSubstr("(fedcba98)"));
+  EXPECT_THAT(text.out, HasSubstr("tg4 tok/s"));
+  ExpectOneLineError(RunAssay({"machine", "--compare"}), 2, "--db");
+  ExpectOneLineError(RunAssay({"machine", "--compare", "--db", directory / "absent.db"}), 3, "absent.db");
+  ExpectOneLineError(RunAssay({"merge", here, directory / "absent.db", "-o", all}), 3, "absent.db");
+  ExpectOneLineError(RunAssay({"merge", here, "-o", here}), 2, "is a source and the output");
+  ExpectOneLineError(RunAssay({"merge", "-o", all}), 2, "DATABASE");
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "run_assay.h"
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -10,13 +9,17 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <utility>
+
+#include "base/testing/temporary_directory.h"
 
 namespace assay {
 namespace {
 
-// A name that no other test program running at the same time uses.
+// In a folder of this test program, which goes when it ends.
 std::string UniquePath(const std::string& name) {
-  return ::testing::TempDir() + "assay-" + std::to_string(getpid()) + "-" + name;
+  static const TemporaryDirectory folder;
+  return folder / name;
 }
 
 std::string ReadText(const std::string& path) {
@@ -53,6 +56,22 @@ std::string TakeFile(const std::string& path) {
   _exit(127);
 }
 
+// Whether it has ended; its status can still be taken.
+bool HasEnded(pid_t child) {
+  siginfo_t ended{};
+  return waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid != 0;
+}
+
+Outcome OutcomeOf(pid_t child, const std::string& out, const std::string& err) {
+  int status = 0;
+  waitpid(child, &status, 0);
+  Outcome outcome;
+  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  outcome.out = TakeFile(out);
+  outcome.err = TakeFile(err);
+  return outcome;
+}
+
 // `meanwhile` gets the running program and the file that its stderr goes to.
 Outcome Run(const std::vector<std::string>& arguments, const Adversity& adversity,
             const std::function<void(pid_t, const std::string&)>& meanwhile) {
@@ -61,13 +80,7 @@ Outcome Run(const std::vector<std::string>& arguments, const Adversity& adversit
   const pid_t child = fork();
   if (child == 0) Execute(arguments, adversity, out, err);
   meanwhile(child, err);
-  int status = 0;
-  waitpid(child, &status, 0);
-  Outcome outcome;
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  outcome.out = TakeFile(out);
-  outcome.err = TakeFile(err);
-  return outcome;
+  return OutcomeOf(child, out, err);
 }
 
 }  // namespace
@@ -78,33 +91,47 @@ Outcome RunAssay(const std::vector<std::string>& arguments, const Adversity& adv
 
 Outcome RunAssayUntil(const std::vector<std::string>& arguments, const std::string& text, int signal) {
   return Run(arguments, {}, [&](pid_t child, const std::string& err) {
-    siginfo_t ended{};
     while (ReadText(err).find(text) == std::string::npos) {
-      // Left waitable: Run() takes the status.
-      if (waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid != 0)
-        return;
+      if (HasEnded(child)) return;
       usleep(500);
     }
     kill(child, signal);
   });
 }
 
+RunningAssay::RunningAssay(const std::vector<std::string>& arguments) {
+  static int count = 0;
+  out_ = UniquePath("out-" + std::to_string(++count));
+  err_ = UniquePath("err-" + std::to_string(count));
+  child_ = fork();
+  if (child_ == 0) Execute(arguments, {}, out_, err_);
+}
+
+RunningAssay::~RunningAssay() {
+  if (child_ > 0) Stop(SIGKILL);
+}
+
+std::string RunningAssay::FirstLine() const {
+  for (;;) {
+    const bool ended = HasEnded(child_);
+    const std::string text = ReadText(out_);
+    if (const size_t end = text.find('\n'); end != std::string::npos) return text.substr(0, end);
+    if (ended) return "";
+    usleep(2000);
+  }
+}
+
+Outcome RunningAssay::Stop(int signal) {
+  kill(child_, signal);
+  return OutcomeOf(std::exchange(child_, -1), out_, err_);
+}
+
 std::string BundledPath(const std::string& name) { return std::string(ASSAY_SOURCE_DIR) + "/models/" + name; }
 
 std::string WriteTemporary(const std::string& name, const std::string& content) {
-  struct Files {
-    Files() = default;
-    Files(const Files&) = delete;
-    Files& operator=(const Files&) = delete;
-    ~Files() {
-      for (const std::string& path : paths) unlink(path.c_str());
-    }
-    std::vector<std::string> paths;
-  };
-  static Files files;
-  files.paths.push_back(UniquePath(name));
-  std::ofstream(files.paths.back(), std::ios::binary) << content;
-  return files.paths.back();
+  std::string path = UniquePath(name);
+  std::ofstream(path, std::ios::binary) << content;
+  return path;
 }
 
 }  // namespace assay

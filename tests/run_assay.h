@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -23,6 +25,24 @@ Outcome RunAssay(const std::vector<std::string>& arguments, const Adversity& adv
 
 // The same, and sends `signal` to it as soon as its stderr holds `text`.
 Outcome RunAssayUntil(const std::vector<std::string>& arguments, const std::string& text, int signal);
+
+// The program, running beside the test until it is stopped: a server.
+class RunningAssay {
+ public:
+  explicit RunningAssay(const std::vector<std::string>& arguments);
+  ~RunningAssay();  // kills it if it still runs
+  RunningAssay(const RunningAssay&) = delete;
+  RunningAssay& operator=(const RunningAssay&) = delete;
+
+  // The first line that it wrote, without its end; waits for it. Empty when the program ended without.
+  std::string FirstLine() const;
+  // Sends the signal and waits for the end.
+  Outcome Stop(int signal);
+
+ private:
+  std::string out_, err_;
+  pid_t child_ = -1;
+};
 
 // A file of the bundled models/.
 std::string BundledPath(const std::string& name);

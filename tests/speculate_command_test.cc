@@ -3,7 +3,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
@@ -14,7 +13,9 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/testing/temporary_directory.h"
 #include "gguf/gguf.h"
+#include "gguf/testing/other_vocabulary.h"
 #include "run_assay.h"
 
 namespace assay {
@@ -29,11 +30,6 @@ const std::string kDraft = BundledPath("tiny-qwen35-draft.gguf");
 class SpeculateCommandTest : public testing::Test {
  protected:
   void SetUp() override {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = std::filesystem::path(testing::TempDir()) /
-              (std::string("assay-speculate-") + test->name() + "-" + std::to_string(getpid()));
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
     prompts_ = WriteTemporary("sums.jsonl",
                               "{\"id\": \"boxes\", \"prompt\": \"Question: There are 7 boxes with 4 books in each box. "
                               "How many books are there in all?\\nAnswer:\"}\n"
@@ -41,7 +37,6 @@ class SpeculateCommandTest : public testing::Test {
                               "{\"prompt\": \"Question: Tom has 12 apples and eats 5. How many are left?\\nAnswer:\"}\n"
                               "{\"prompt\": \"The sum of 17 and 25 is\"}\n");
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   std::vector<std::string> Arguments(const std::vector<std::string>& drafts,
                                      const std::vector<std::string>& more) const {
@@ -79,7 +74,7 @@ class SpeculateCommandTest : public testing::Test {
   }
 
   std::string target_ = kTarget;
-  std::filesystem::path folder_;
+  const TemporaryDirectory folder_;
   std::string prompts_;
 };
 
@@ -152,7 +147,7 @@ TEST_F(SpeculateCommandTest, TheTargetsOwnRungNgramsAndAutoAreDraftsToo) {
   EXPECT_TRUE(document["runs"][2]["speed_ratio"].is_null());
   EXPECT_TRUE(document["pairs"][1]["model"].is_null());
   size_t files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
     EXPECT_EQ(entry.path().filename(), "assay.db") << "nothing of the requantised draft is left";
     ++files;
   }
@@ -202,6 +197,7 @@ TEST_F(SpeculateCommandTest, ErrorsAreOneLineWithTheirExitCode) {
   const std::string bad = WriteTemporary("bad.jsonl", "{\"prompt\": \"a\"}\n{\"prompt\": \n");
   ExpectOneLineError(run(kDraft, {"--prompts", bad}), 3, "bad.jsonl, line 2: not JSON");
   ExpectOneLineError(RunAssay({"speculate", "--target", kTarget}), 2, "--draft");
+  ExpectOneLineError(RunAssay({"generate", "-m", kTarget, "-p", "a", "--draft", "self:Q2_K"}), 2, "assay quantize");
   EXPECT_THAT(std::filesystem::exists(folder_ / "assay.db"), false) << "nothing was measured";
 }
 
@@ -219,6 +215,34 @@ TEST_F(SpeculateCommandTest, ADraftWithAnotherTokenizerIsRefusedWithTheFirstDiff
   const Outcome outcome = RunAssay(Arguments({ModelWithAnotherToken()}, {}));
   ExpectOneLineError(outcome, 2, "<|Im_start|>");
   EXPECT_THAT(outcome.err, HasSubstr("<|im_start|>"));
+}
+
+// Models of one family pad their vocabularies to different sizes: from the field, llama.gguf and vocab-padded.gguf.
+TEST_F(SpeculateCommandTest, ADraftWithMoreOrFewerTokensIsUsedAndToldOf) {
+  const std::string more = (folder_ / "more.gguf").string(), fewer = (folder_ / "fewer.gguf").string();
+  WriteWithVocabulary(kDraft, more, 4160, {});
+  WriteWithVocabulary(kDraft, fewer, 4000, {});
+  const json document = Measure({more, fewer}, {"-k", "4", "--no-placebo"});
+  int compared = 0;
+  for (const json& run : document["runs"]) {
+    if (!run["k"].is_number()) continue;
+    ExpectLossless(run);
+    EXPECT_GT(run["accepted"].get<int>(), 0);
+    ++compared;
+  }
+  EXPECT_EQ(compared, 2);
+  const std::vector<std::string> plain = {"generate", "-m", kTarget, "-p", "The sum of 17 and 25 is",
+                                          "-n",       "24", "--json"};
+  const json expected = json::parse(RunAssay(plain).out);
+  for (const auto& [draft, told] : {std::pair(more, "has 4160: those that both use are the same\n"),
+                                    std::pair(fewer, "has 4000: those that both use are the same; 96 that")}) {
+    std::vector<std::string> arguments = plain;
+    arguments.insert(arguments.end(), {"--draft", draft});
+    const Outcome outcome = RunAssay(arguments);
+    EXPECT_EQ(outcome.exit_code, 0);
+    EXPECT_THAT(outcome.err, HasSubstr(told));
+    EXPECT_EQ(json::parse(outcome.out)["tokens"], expected["tokens"]);
+  }
 }
 
 // Whose logits of one token, neither the first nor the likeliest, are not finite: the output shares the embedding.

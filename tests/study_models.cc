@@ -1,10 +1,8 @@
 #include "study_models.h"
 
-#include <gtest/gtest.h>
-#include <unistd.h>
-
 #include <cctype>
 
+#include "base/testing/temporary_directory.h"
 #include "forge/quantize.h"
 #include "gguf/gguf.h"
 
@@ -12,24 +10,6 @@ namespace assay {
 namespace {
 
 namespace fs = std::filesystem;
-
-class ModelFolder {
- public:
-  ModelFolder() : path_(fs::path(::testing::TempDir()) / ("assay-rungs-" + std::to_string(getpid()))) {
-    fs::create_directories(path_);
-  }
-  ~ModelFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  ModelFolder(const ModelFolder&) = delete;
-  ModelFolder& operator=(const ModelFolder&) = delete;
-
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 // The file that the repository has of the model, at F16 or Q8_0: the source of all rungs.
 fs::path SourceFile(const StudyModel& model) {
@@ -40,8 +20,8 @@ fs::path SourceFile(const StudyModel& model) {
 }  // namespace
 
 fs::path TemporaryPath(const std::string& name) {
-  static const ModelFolder folder;
-  return folder.path() / name;
+  static const TemporaryDirectory folder;
+  return folder / name;
 }
 
 fs::path Bundled(const std::string& name) { return fs::path(ASSAY_SOURCE_DIR) / "models" / name; }

@@ -1,7 +1,7 @@
 #include "base/cpu_quota.h"
+#include "base/testing/temporary_directory.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <limits>
@@ -36,18 +36,13 @@ TEST(ThreadsForTest, TheSmallerOfProcessorsAndQuotaAndAtLeastOne) {
 // A tree of control groups.
 class CpuQuotaTest : public testing::Test {
  protected:
-  CpuQuotaTest() : root_(std::filesystem::path(testing::TempDir()) / ("assay_cgroup_" + std::to_string(getpid()))) {
-    std::filesystem::remove_all(root_);
-    std::filesystem::create_directories(root_);
-  }
-  ~CpuQuotaTest() override { std::filesystem::remove_all(root_); }
-
   void Put(const std::string& path, const std::string& text) const {
     std::filesystem::create_directories((root_ / path).parent_path());
     std::ofstream(root_ / path) << text;
   }
 
-  std::filesystem::path root_;
+  const TemporaryDirectory directory_;
+  const std::filesystem::path& root_ = directory_.path();
 };
 
 TEST_F(CpuQuotaTest, OfVersion2IsTheTightestOnTheWayUp) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/testing/temporary_directory.h"
 #include "base/thread_pool.h"
 
 namespace assay {
@@ -31,22 +32,16 @@ constexpr uid_t kNobody = 65534;
 // A directory of its own for each test, removed afterwards.
 class FileTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "assay-file-test-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
   fs::path Path(const std::string& name) const { return directory_ / name; }
 
   std::vector<std::string> Names() const {
     std::vector<std::string> names;
-    for (const auto& entry : fs::directory_iterator(directory_)) names.push_back(entry.path().filename().string());
+    for (const auto& entry : fs::directory_iterator(directory_.path()))
+      names.push_back(entry.path().filename().string());
     return names;
   }
 
-  fs::path directory_;
+  const TemporaryDirectory directory_;
 };
 
 // Runs `action`, which must throw an Error of this kind; returns its message.
@@ -87,8 +82,8 @@ TEST_F(FileTest, FilesOfTheKernelWithoutASizeAreReadWhole) {
 TEST_F(FileTest, ReadingWhatIsNotThereOrNotAFileSaysSo) {
   EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { ReadFile(Path("none")); }), HasSubstr("No such file"));
   EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { MappedFile{Path("none")}; }), HasSubstr(Path("none").string()));
-  EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { ReadFile(directory_); }), HasSubstr("not a regular file"));
-  EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { MappedFile{directory_}; }), HasSubstr("not a regular file"));
+  EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { ReadFile(directory_.path()); }), HasSubstr("not a regular file"));
+  EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { MappedFile{directory_.path()}; }), HasSubstr("not a regular file"));
 }
 
 TEST_F(FileTest, AFifoIsRefusedInsteadOfWaitedFor) {
@@ -184,14 +179,14 @@ TEST_F(FileTest, AFullDiskIsAnErrorAndLeavesTheOldFile) {
 }
 
 TEST_F(FileTest, WritingWithoutPermissionIsAnErrorThatNamesTheFile) {
-  fs::permissions(directory_, fs::perms::owner_read | fs::perms::owner_exec);
+  fs::permissions(directory_.path(), fs::perms::owner_read | fs::perms::owner_exec);
   const uid_t user = geteuid();
-  if (user == 0 && (chown(directory_.c_str(), kNobody, kNobody) != 0 || seteuid(kNobody) != 0)) {
+  if (user == 0 && (chown(directory_.path().c_str(), kNobody, kNobody) != 0 || seteuid(kNobody) != 0)) {
     GTEST_SKIP() << "root, to whom all is permitted, and no way to become another user";
   }
   const std::string message = ErrorOf(ErrorKind::kIo, [&] { AtomicFile{Path("out")}; });
   ASSERT_EQ(seteuid(user), 0);
-  fs::permissions(directory_, fs::perms::owner_all);
+  fs::permissions(directory_.path(), fs::perms::owner_all);
   EXPECT_THAT(message, HasSubstr(Path("out").string()));
   EXPECT_THAT(message, HasSubstr("Permission denied"));
   EXPECT_THAT(Names(), ::testing::IsEmpty());
@@ -281,15 +276,15 @@ TEST_F(FileTest, ATextMayComeFromAPipe) {
   std::thread writer([&] { std::ofstream(Path("fifo")) << std::string(100'000, 'x'); });
   EXPECT_EQ(TextFile(Path("fifo")).text(), std::string(100'000, 'x'));
   writer.join();
-  EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { TextFile{directory_}; }), HasSubstr("not a regular file"));
+  EXPECT_THAT(ErrorOf(ErrorKind::kBadFile, [&] { TextFile{directory_.path()}; }), HasSubstr("not a regular file"));
 }
 
 TEST_F(FileTest, TemporaryFoldersGoWithTheirFilesAlsoThoseOfKilledProcesses) {
   fs::create_directory(Path(".assay-tmp-abcdef"));
   WriteFileAtomically(Path(".assay-tmp-abcdef/file"), "left by a process that was killed");
   {
-    const TemporaryFolder first(directory_);
-    const TemporaryFolder second(directory_);
+    const TemporaryFolder first(directory_.path());
+    const TemporaryFolder second(directory_.path());
     WriteFileAtomically(first.path() / "file", "x");
     EXPECT_EQ(fs::status(first.path()).permissions(), fs::perms::owner_all);
     EXPECT_THAT(Names(), ::testing::SizeIs(2));
@@ -298,7 +293,7 @@ TEST_F(FileTest, TemporaryFoldersGoWithTheirFilesAlsoThoseOfKilledProcesses) {
 }
 
 TEST_F(FileTest, DirectoriesAndDevicesAreNeverReplaced) {
-  EXPECT_THAT(ErrorOf(ErrorKind::kIo, [&] { AtomicFile{directory_}; }), HasSubstr("not a regular file"));
+  EXPECT_THAT(ErrorOf(ErrorKind::kIo, [&] { AtomicFile{directory_.path()}; }), HasSubstr("not a regular file"));
   ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
   EXPECT_THAT(ErrorOf(ErrorKind::kIo, [&] { AtomicFile{Path("fifo")}; }), HasSubstr("not a regular file"));
   EXPECT_TRUE(fs::is_fifo(Path("fifo")));

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "base/testing/temporary_directory.h"
 
 namespace assay {
 namespace {
@@ -25,13 +26,6 @@ struct Death {
 
 class LastWillTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "assay-last-will-test-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
   // `end` runs in a process of its own, that has a half-written file and a temporary folder with another.
   Death DieAfter(const std::function<void()>& prepare, const std::function<void()>& end) {
     const fs::path err = directory_ / "err";
@@ -42,7 +36,7 @@ class LastWillTest : public ::testing::Test {
       InstallLastWill();
       AtomicFile file(directory_ / "out");
       file.Write("half");
-      const TemporaryFolder folder(directory_);
+      const TemporaryFolder folder(directory_.path());
       AtomicFile inner(folder.path() / "inner");
       inner.Write("half");
       end();
@@ -55,7 +49,7 @@ class LastWillTest : public ::testing::Test {
     return death;
   }
 
-  fs::path directory_;
+  const TemporaryDirectory directory_;
 };
 
 TEST_F(LastWillTest, ASignalEndsTheProcessAsAlwaysAndLeavesNothing) {
@@ -68,7 +62,7 @@ TEST_F(LastWillTest, ASignalEndsTheProcessAsAlwaysAndLeavesNothing) {
     EXPECT_TRUE(WIFSIGNALED(death.status));
     EXPECT_EQ(WTERMSIG(death.status), signal);
     EXPECT_EQ(death.err, "assay: what was measured is kept\n");
-    EXPECT_TRUE(fs::is_empty(directory_));
+    EXPECT_TRUE(fs::is_empty(directory_.path()));
   }
 }
 
@@ -92,7 +86,7 @@ TEST_F(LastWillTest, AMappedFileThatIsShortenedIsOneLine) {
   EXPECT_THAT(death.err, ::testing::StartsWith("assay: " + path.string() + ": the file was shortened"));
   EXPECT_EQ(std::count(death.err.begin(), death.err.end(), '\n'), 1);
   fs::remove(path);
-  EXPECT_TRUE(fs::is_empty(directory_));
+  EXPECT_TRUE(fs::is_empty(directory_.path()));
 }
 
 }  // namespace

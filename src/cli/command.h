@@ -23,10 +23,12 @@ std::span<const Command> Commands();
 
 CommandAction AddBench(CLI::App& app);
 CommandAction AddCompare(CLI::App& app);
+CommandAction AddDraftServer(CLI::App& app);
 CommandAction AddGenerate(CLI::App& app);
 CommandAction AddInspect(CLI::App& app);
 CommandAction AddLadder(CLI::App& app);
 CommandAction AddMachine(CLI::App& app);
+CommandAction AddMerge(CLI::App& app);
 CommandAction AddPerplexity(CLI::App& app);
 CommandAction AddQuantize(CLI::App& app);
 CommandAction AddSpeculate(CLI::App& app);

@@ -17,6 +17,7 @@
 #include "measure/records.h"
 #include "measure/text_check.h"
 #include "store/store.h"
+#include "text/same_tokenizer.h"
 
 namespace assay {
 namespace {
@@ -39,7 +40,7 @@ void Append(Settings& settings, const Settings& more) { settings.insert(settings
 void WarnOfContext(std::string_view what, int tokens, const Model& model) {
   const int trained = model.spec.context_length;
   if (tokens > trained) {
-    spdlog::warn("{}: {} tokens, but {} was trained for {}: what is measured is a model outside of its range", what,
+    spdlog::warn("{}: {} tokens, but {} was trained for {}: beyond that it is a model outside of its range", what,
                  tokens, model.file.path().string(), trained);
   }
 }
@@ -51,6 +52,11 @@ void WarnOfText(std::string_view text, const std::string& source) {
 
 void WarnOfBos(const EncodedPrompt& prompt) {
   if (prompt.bos_twice) spdlog::warn("the text begins with BOS itself: no second one was put in front");
+}
+
+void RequireDraft(const Model& target, std::string_view target_name, const Model& draft, std::string_view draft_name) {
+  const std::string note = RequireDraftVocabulary(*target.tokenizer, target_name, *draft.tokenizer, draft_name);
+  if (!note.empty()) spdlog::info("{}", note);
 }
 
 Subject::Subject(std::string path_given, Backend& backend)
@@ -135,6 +141,14 @@ void Keep(const std::string& database, std::span<const RunRecord> runs) {
   for (const RunRecord& run : runs) store.AddRun(run);
 }
 
+HardwareComparison CompareStored(const std::string& database) {
+  std::vector<RunRecord> runs;
+  for (StoredRun& run : Store(database).AllRuns()) {
+    if (run.status != RunStatus::kRunning) runs.push_back(std::move(run.record));
+  }
+  return CompareHardware(runs);
+}
+
 int ReportGuards(std::span<const GuardResult> guards) {
   int exit_code = 0;
   for (const GuardResult& guard : guards) {
@@ -163,9 +177,11 @@ std::string DivergenceText(const RunRecord& run, std::string_view prefix) {
 
 std::string RoundingText(const RunRecord& run) {
   if (FindMetric(run, "engine_kld_mean") == nullptr) return "";
-  const std::string text = DivergenceText(run, "engine_");
+  std::string text = "KL divergence " + DivergenceText(run, "engine_");
   if (FindMetric(run, "base_engine_kld_mean") == nullptr) return text;
-  return fmt::format("{}; of the base, the floor: mean {}", text, FigureText(run, "base_engine_kld_mean", 7));
+  const bool floats = run.base.has_value() && HoldsFloatsAlone(*run.base);
+  return fmt::format("{}; of the base{}: mean {}", text, floats ? ", the floor" : "",
+                     FigureText(run, "base_engine_kld_mean", 7));
 }
 
 }  // namespace assay

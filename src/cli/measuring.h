@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/loaded_model.h"
+#include "judge/hardware.h"
 #include "measure/perplexity.h"
 #include "measure/throughput.h"
 #include "record/record.h"
@@ -37,6 +38,9 @@ void WarnOfText(std::string_view text, const std::string& source);
 // Warns when the prompt begins with BOS itself, so that none was added.
 void WarnOfBos(const EncodedPrompt& prompt);
 
+// RequireDraftVocabulary() of a draft model, which tells the user what it found.
+void RequireDraft(const Model& target, std::string_view target_name, const Model& draft, std::string_view draft_name);
+
 // The perplexity on the text of a file, with a "perplexity" record. Sets the source and the progress of `options`;
 // warns of windows that the text does not have and of a context that a model was not trained for. Throws kInvalid when
 // logits are not finite.
@@ -59,6 +63,8 @@ void AddDatabaseOption(CLI::App& app, std::string& database);
 // --no-placebo
 void AddPlaceboOption(CLI::App& app, bool& placebo);
 void Keep(const std::string& database, std::span<const RunRecord> runs);
+// What the speeds in a database say of the machines that they were measured on.
+HardwareComparison CompareStored(const std::string& database);
 
 // Says on stderr which guards tripped or warn; the exit code: that of kInvalid when one tripped, else 0.
 int ReportGuards(std::span<const GuardResult> guards);

@@ -5,15 +5,16 @@
 namespace assay {
 namespace {
 
-// A text may lose this share of plain decoding's time; half a percent less than the 3% that docs/speculation.md
+// A text may lose this share of plain decoding's time; a little less than the 3% that docs/speculation.md
 // promises, for what is not known exactly.
-constexpr double kLossShare = 0.025;
+constexpr double kLossShare = 0.024;
 constexpr double kShortText = 20.0;  // tokens: shorter texts are not promised anything
 constexpr size_t kTextsRemembered = 4;
 // Plain steps that the budget may hold, gains included: some rounds of a long draft that are refused.
 constexpr double kMostBudget = 8.0;
-// Of drafts that are longer than one guess several must fit the budget, so that one that fails does not end them.
-constexpr double kLongDrafts = 2.0;
+// The longer a draft, the more of its like must fit the budget: one of a single guess, this much more for each further
+// guess. One that fails shall not end them.
+constexpr double kTriesPerGuess = 0.5, kMostTries = 2.5;
 // Plain steps behind a draft settle what that left, and find the caches as the draft model left them: on models that
 // the caches hold, only those from here on in a row take what plain decoding takes.
 constexpr int kSettledStep = 5;
@@ -54,10 +55,11 @@ double DraftLength::MostLost(int guesses) const {
 }
 
 bool DraftLength::Affords(int guesses) const {
+  const double tries = std::min(kMostTries, 1.0 + kTriesPerGuess * (guesses - 1));
   const double lost = MostLost(guesses);
   // Who leaves plain decoding may have to go back.
   const bool leaves = unread_ > 0 || !after_draft_;
-  return lost + (leaves ? std::max(0.0, switch_) : 0.0) <= budget_ && (guesses == 1 || kLongDrafts * lost <= budget_);
+  return lost + (leaves ? std::max(0.0, switch_) : 0.0) <= budget_ && tries * lost <= budget_;
 }
 
 int DraftLength::Choose(int most) const {
@@ -102,9 +104,7 @@ void DraftLength::Learn(int asked, const SpeculationRound& round) {
   ++since_plain_;
   // The first drafts in a row find the caches as plain steps left them.
   const bool warm = ++row_ >= kWarmDraft;
-  if (round.drafted > 0 && (warm || !costs_.knows(round.drafted + 1))) {
-    costs_.AddVerify(round.drafted + 1, round.TargetSeconds());
-  }
+  if (round.drafted > 0) costs_.AddVerify(round.drafted + 1, round.TargetSeconds(), warm);
   acceptance_.Add(asked, round.drafted, round.accepted);
   const int steps = std::min(asked, round.drafted + 1);
   if (unread_ > 0) {

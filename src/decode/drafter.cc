@@ -3,21 +3,39 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "base/clock.h"
 #include "base/error.h"
+#include "base/whereabouts.h"
 #include "decode/checked_tops.h"
+#include "decode/top_hash.h"
 
 namespace assay {
 namespace {
 
-class ModelDrafter : public Drafter {
+// Of somebody in this process.
+std::shared_ptr<const DrafterIdentity> AtHome(std::string backend, std::string device, std::string model_digest) {
+  return std::make_shared<const DrafterIdentity>(DrafterIdentity{.backend = std::move(backend),
+                                                                 .device = std::move(device),
+                                                                 .machine = MachineId(),
+                                                                 .process = ProcessId(),
+                                                                 .model_digest = std::move(model_digest),
+                                                                 .address = {}});
+}
+
+class ModelDrafter : public HomeDrafter {
  public:
   // Beside its guesses a round holds up to two tokens of the text that the last round did not see.
   ModelDrafter(Engine& engine, const ModelDrafterOptions& options)
       : options_(options),
         name_(engine.model().spec.name),
         whose_("the draft model " + name_ + "'s"),
-        session_(engine, {.context = options.context, .cache = options.cache, .rollback = options.max_draft + 1}) {}
+        vocab_(engine.model().spec.vocab),
+        shared_(options.target_vocab > 0 ? std::min(options.target_vocab, vocab_) : vocab_),
+        session_(engine, {.context = options.context, .cache = options.cache, .rollback = options.max_draft + 1}) {
+    who_ = AtHome(engine.backend().description(), options.device, options.model_digest);
+  }
 
   std::string description() const override { return "model " + name_; }
 
@@ -30,21 +48,28 @@ class ModelDrafter : public Drafter {
     }
     session_.Truncate(0);
     full_ = false;
-    // The last token is left for Propose(), which needs logits after it.
-    session_.Forward(prompt.first(prompt.size() - 1), Logits::kNone);
+    // The last token is left for the first burst, which needs logits after it.
+    session_.Forward(WithinVocabulary(prompt.first(prompt.size() - 1), vocab_), Logits::kNone);
   }
 
-  Draft Propose(std::span<const Token> text, int count, const SamplingOptions& sampling, Rng& rng) override {
+  std::optional<int> full_at() const override { return full_ ? std::optional(session_.context()) : std::nullopt; }
+
+ private:
+  Draft Propose(std::span<const Token> targets, int count, const SamplingOptions& sampling, Rng& rng) override {
     Draft draft;
-    full_ = text.size() > static_cast<size_t>(session_.context());
+    full_ = targets.size() > static_cast<size_t>(session_.context());
     if (full_) return draft;
+    const std::vector<Token> text = WithinVocabulary(targets, vocab_);
     Follow(text);
     // The text is certain; only the guesses may be undone.
-    const std::span<const Token> news = text.subspan(static_cast<size_t>(session_.position()));
+    const std::span<const Token> news = std::span(text).subspan(static_cast<size_t>(session_.position()));
     std::span<const float> logits = session_.Forward(news, Logits::kLast, Undo::kNever);
+    Hash hash;
     for (;;) {
       const RowTop top = CheckedTops(session_.Tops(), session_.position(), options_.cache, whose_).front();
-      Distribution distribution = SamplingDistribution(logits, top, sampling);
+      if (top.token >= shared_) break;
+      AddTop(hash, top, logits);
+      Distribution distribution = SamplingDistribution(logits.first(static_cast<size_t>(shared_)), top, sampling);
       if (options_.min_probability > 0.0 && TopProbability(top, distribution, sampling) < options_.min_probability)
         break;
       const Token token = distribution.Draw(rng);
@@ -53,12 +78,10 @@ class ModelDrafter : public Drafter {
       if (static_cast<int>(draft.tokens.size()) == count || session_.position() == session_.context()) break;
       logits = session_.Forward(std::span(&token, 1), Logits::kLast);
     }
+    draft.evidence.logit_hash = hash.value();
     return draft;
   }
 
-  std::optional<int> full_at() const override { return full_ ? std::optional(session_.context()) : std::nullopt; }
-
- private:
   // What the model itself gives its likeliest token: at the temperature, or plainly when drafting is greedy.
   double TopProbability(const RowTop& top, const Distribution& distribution, const SamplingOptions& sampling) {
     return sampling.temperature > 0.0F ? distribution.ProbabilityOf(top.token) : session_.TopProbability(0);
@@ -76,17 +99,20 @@ class ModelDrafter : public Drafter {
   ModelDrafterOptions options_;
   std::string name_;
   std::string whose_;  // in messages
+  int vocab_;
+  int shared_;  // tokens that the target has, too
   Session session_;
   bool full_ = false;
 };
 
-class NgramDrafter : public Drafter {
+class NgramDrafter : public HomeDrafter {
  public:
-  explicit NgramDrafter(int longest) : longest_(longest) {}
+  explicit NgramDrafter(int longest) : longest_(longest) { who_ = AtHome("n-grams", {}, {}); }
 
   std::string description() const override { return fmt::format("n-grams of up to {}", longest_); }
   void Prepare(std::span<const Token>) override {}
 
+ private:
   Draft Propose(std::span<const Token> text, int count, const SamplingOptions&, Rng&) override {
     for (auto length = static_cast<size_t>(longest_); length >= 1; --length) {
       if (text.size() <= length) continue;
@@ -101,14 +127,27 @@ class NgramDrafter : public Drafter {
     return {};
   }
 
- private:
   int longest_;
 };
 
 }  // namespace
 
+Draft HomeDrafter::Take() {
+  const Stopwatch watch;
+  Draft draft = Propose(asked_.text, asked_.count, *asked_.sampling, *asked_.rng);
+  draft.evidence.who = who_;
+  draft.evidence.compute_seconds = watch.Seconds();
+  return draft;
+}
+
 std::unique_ptr<Drafter> MakeModelDrafter(Engine& engine, const ModelDrafterOptions& options) {
   return std::make_unique<ModelDrafter>(engine, options);
+}
+
+std::vector<Token> WithinVocabulary(std::span<const Token> tokens, int vocab) {
+  std::vector<Token> within(tokens.begin(), tokens.end());
+  for (Token& token : within) token = std::min(token, static_cast<Token>(vocab - 1));
+  return within;
 }
 
 std::unique_ptr<Drafter> MakeNgramDrafter(int longest) { return std::make_unique<NgramDrafter>(longest); }

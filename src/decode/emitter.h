@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "base/clock.h"
 #include "decode/generate.h"
 
@@ -13,6 +15,10 @@ class Emitter {
 
   // Takes the token that follows `decoded` decoded tokens. False: it was the last one.
   bool Emit(Token token, int decoded);
+
+  // Why the text ends with that token; `untaken`: it is so many tokens beyond those that were taken. Whether the caller
+  // will want more is not known before.
+  std::optional<StopReason> EndOf(Token token, int decoded, int untaken) const;
 
   int left() const { return options_.max_tokens - static_cast<int>(result_.tokens.size()); }
   Generation Finish();

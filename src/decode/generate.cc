@@ -14,18 +14,17 @@ double Generation::TokensPerSecond() const {
 bool Emitter::Emit(Token token, int decoded) {
   result_.tokens.push_back(token);
   if (result_.tokens.size() == 1) result_.prompt_seconds = watch_.Restart();
-  if (on_token_ && !on_token_(token)) {
-    result_.stop = StopReason::kCallback;
-  } else if (!options_.ignore_end && tokenizer_.IsEndOfGeneration(token)) {
-    result_.stop = StopReason::kEnd;
-  } else if (left() == 0) {
-    result_.stop = StopReason::kLength;
-  } else if (decoded == context_) {
-    result_.stop = StopReason::kContext;
-  } else {
-    return true;
-  }
-  return false;
+  std::optional<StopReason> end = StopReason::kCallback;
+  if (!on_token_ || on_token_(token)) end = EndOf(token, decoded, /*untaken=*/0);
+  if (end.has_value()) result_.stop = *end;
+  return !end.has_value();
+}
+
+std::optional<StopReason> Emitter::EndOf(Token token, int decoded, int untaken) const {
+  if (!options_.ignore_end && tokenizer_.IsEndOfGeneration(token)) return StopReason::kEnd;
+  if (left() == untaken) return StopReason::kLength;
+  if (decoded == context_) return StopReason::kContext;
+  return std::nullopt;
 }
 
 Generation Emitter::Finish() {

@@ -1,6 +1,7 @@
 #include "decode/learned_acceptance.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace assay {
 namespace {
@@ -11,6 +12,10 @@ constexpr double kRoundMemory = 0.98, kPlainMemory = 0.995;
 // The first place is believed to be taken so often before there is evidence, as if by so many guesses.
 constexpr double kGoodOpinion = 0.75, kGoodOpinionWeight = 1.5;
 constexpr double kPlaceBeforeWeight = 3.0;  // in guesses
+// Of the first place the best is hoped for that the evidence allows, in standard errors, as with upper confidence
+// bounds (Lai, Robbins 1985): who believes what a few unlucky guesses said never finds out. A text's budget bounds the
+// price.
+constexpr double kHope = 1.7, kMostHoped = 0.95;
 constexpr double kMadeWeight = 1.0;
 
 }  // namespace
@@ -50,6 +55,10 @@ std::vector<LearnedAcceptance::Expected> LearnedAcceptance::ForLengths() const {
   double all_taken = 1.0, all_made = 1.0;
   for (const Place& place : places_) {
     rate = (place.taken + weight * rate) / (place.judged + weight);
+    if (&place == &places_.front()) {
+      rate =
+          std::max(rate, std::min(kMostHoped, rate + kHope * std::sqrt(rate * (1.0 - rate) / (place.judged + weight))));
+    }
     weight = kPlaceBeforeWeight;
     Expected next = expected.back();
     next.steps += all_made;

@@ -6,7 +6,8 @@ namespace assay {
 
 // How drafts go, place by place: whether the drafter is sure enough to make a guess there, and whether it is taken if
 // those before it were. Old rounds count less and less, and what little is known of a place leans on the place before
-// it, which for the first one is a good opinion of the drafter: what was not tried is worth a try.
+// it, which for the first one is a good opinion of the drafter, and as much above the evidence as chance explains: what
+// was not tried well is worth a try.
 class LearnedAcceptance {
  public:
   explicit LearnedAcceptance(int max_draft);

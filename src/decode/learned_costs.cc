@@ -7,15 +7,15 @@ namespace assay {
 namespace {
 
 constexpr size_t kRemembered = 21;
-// So many values in a row on one side of the median, by this factor, are a change and no noise. Plain steps are dear in
-// a row while the caches hold something else, and cost nothing to wait for.
-constexpr int kChangeValues = 3, kPlainChangeValues = 10;
-constexpr double kChangeFactor = 1.5;
+constexpr double kChangeFactor = 1.5;  // from the median, for a change
 
 constexpr size_t kPlainValues = 2;  // before anything is compared with a plain step
 constexpr size_t kSureValues = 3, kSurePlainValues = 4;
 // Until then a batch is not believed to cost more than this times what its neighbours say: one value may be a hiccup.
 constexpr double kMostSurprise = 1.5;
+
+// A batch that was seen only behind plain steps may take so much less behind drafts, where the caches are warm.
+constexpr double kColdSurcharge = 1.4;
 
 // In plain steps, for a further token in a batch, before any batch is known.
 constexpr double kFurtherToken = 0.1;
@@ -55,11 +55,17 @@ LearnedCosts::LearnedCosts(int max_tokens)
     : plain_(kPlainChangeValues),
       guess_(kChangeValues),
       after_whole_(kChangeValues),
-      verify_(static_cast<size_t>(max_tokens) + 1, Recent(kChangeValues)) {}
+      verify_(static_cast<size_t>(max_tokens) + 1) {}
 
 void LearnedCosts::AddPlain(double seconds) { plain_.Add(seconds); }
 
-void LearnedCosts::AddVerify(int tokens, double seconds) { verify_[static_cast<size_t>(tokens)].Add(seconds); }
+void LearnedCosts::AddVerify(int tokens, double seconds, bool warm) {
+  Batch& batch = verify_[static_cast<size_t>(tokens)];
+  if (batch.warm && !warm) return;
+  if (batch.warm != warm) batch.seconds.Clear();
+  batch.warm = warm;
+  batch.seconds.Add(seconds);
+}
 
 void LearnedCosts::AddPrompt(int tokens, double seconds) {
   if (read_ > 0.0 || tokens == 0) return;
@@ -78,7 +84,7 @@ void LearnedCosts::AddAfterWhole(int guesses, double seconds) {
 
 void LearnedCosts::Age() {
   guess_.ForgetOldest();
-  for (Recent& batch : verify_) batch.ForgetOldest();
+  for (Batch& batch : verify_) batch.seconds.ForgetOldest();
 }
 
 bool LearnedCosts::known() const { return plain_.count() >= kPlainValues && guess_.count() > 0; }
@@ -91,30 +97,31 @@ int LearnedCosts::WantedGuesses() const {
 
 double LearnedCosts::FromNeighbours(int tokens) const {
   int below = tokens - 1;
-  while (below > 1 && verify_[static_cast<size_t>(below)].count() == 0) --below;
-  size_t above = static_cast<size_t>(tokens) + 1;
-  while (above < verify_.size() && verify_[above].count() == 0) ++above;
-  const double low = below > 1 ? verify_[static_cast<size_t>(below)].value() : plain();
+  while (below > 1 && OfBatch(below).count() == 0) --below;
+  const int size = static_cast<int>(verify_.size());
+  int above = tokens + 1;
+  while (above < size && OfBatch(above).count() == 0) ++above;
+  const double low = below > 1 ? OfBatch(below).value() : plain();
   double further = kFurtherToken * plain();
   if (below > 1) further = std::min(further, kBeyondShare * (low - plain()) / (below - 1));
-  if (above < verify_.size()) {
-    further = std::min(further, (verify_[above].value() - low) / (static_cast<double>(above) - below));
-  }
+  if (above < size) further = std::min(further, (OfBatch(above).value() - low) / (above - below));
   return low + std::max(0.0, further) * (tokens - below);
 }
 
 double LearnedCosts::Verify(int tokens) const {
   if (tokens <= 1) return plain();
   const double guessed = FromNeighbours(tokens);
-  const Recent& own = verify_[static_cast<size_t>(tokens)];
+  const Recent& own = OfBatch(tokens);
   if (own.count() == 0) return guessed;
   return own.count() < kSureValues ? std::min(own.value(), kMostSurprise * guessed) : own.value();
 }
 
 double LearnedCosts::HopedBatch(int tokens) const {
   if (tokens <= 1) return plain();
-  const Recent& own = verify_[static_cast<size_t>(tokens)];
-  return own.count() < kSureValues ? std::min(Verify(tokens), FromNeighbours(tokens)) : own.value();
+  const Recent& own = OfBatch(tokens);
+  const double hoped = own.count() < kSureValues ? std::min(Verify(tokens), FromNeighbours(tokens)) : own.value();
+  const bool cold = own.count() > 0 && !verify_[static_cast<size_t>(tokens)].warm;
+  return cold ? std::max(std::min(hoped, plain()), hoped / kColdSurcharge) : hoped;
 }
 
 double LearnedCosts::HopedVerify(double tokens) const {

@@ -14,7 +14,8 @@ class LearnedCosts {
 
   void AddPlain(double seconds);
   void AddGuess(double seconds) { guess_.Add(seconds); }
-  void AddVerify(int tokens, double seconds);
+  // `warm`: behind other drafts. A cold one counts until a warm one was seen.
+  void AddVerify(int tokens, double seconds, bool warm);
   // The drafter read a prompt: what reading costs until it is seen amid drafts.
   void AddPrompt(int tokens, double seconds);
   // A draft of so many guesses that took so long, reading `unread` tokens of the text first.
@@ -27,8 +28,7 @@ class LearnedCosts {
 
   // Steps and guesses enough to say what a round would cost.
   bool known() const;
-  bool knows_plain() const;  // well
-  bool knows(int tokens) const { return verify_[static_cast<size_t>(tokens)].count() > 0; }
+  bool knows_plain() const;   // well
   int WantedGuesses() const;  // until a guess is known well
 
   double plain() const { return plain_.value(); }
@@ -43,25 +43,35 @@ class LearnedCosts {
   double Reading(int unread) const;
 
  private:
+  // So many values in a row on one side of the median are a change and no noise. Plain steps are dear in a row while
+  // the caches hold something else, and cost nothing to wait for.
+  static constexpr int kChangeValues = 3, kPlainChangeValues = 10;
+
   class Recent {
    public:
     explicit Recent(int change_values) : change_values_(change_values) {}
     void Add(double x);
     void ForgetOldest();  // but for the last one
+    void Clear() { values_.clear(); }
     size_t count() const { return values_.size(); }
     double value() const { return median_; }
 
    private:
-    int change_values_;           // so many in a row on one side of the median are a change and no noise
+    int change_values_;
     std::vector<double> values_;  // oldest first
     double median_ = 0.0;
   };
 
+  struct Batch {
+    Recent seconds{kChangeValues};
+    bool warm = false;
+  };
+  const Recent& OfBatch(int tokens) const { return verify_[static_cast<size_t>(tokens)].seconds; }
   double HopedBatch(int tokens) const;
   double FromNeighbours(int tokens) const;
 
   Recent plain_, guess_, after_whole_;
-  std::vector<Recent> verify_;                 // [tokens]
+  std::vector<Batch> verify_;                  // [tokens]
   double reading_seconds_ = 0.0, read_ = 0.0;  // of tokens; older ones count less
 };
 

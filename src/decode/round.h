@@ -11,11 +11,12 @@ namespace assay {
 struct SpeculationRound {
   int drafted = 0;
   int accepted = 0;
-  double draft_seconds = 0.0;   // asking the drafter
+  double draft_seconds = 0.0;   // asking the drafter, and waiting for it
   double verify_seconds = 0.0;  // the target decodes the newest token and the guesses
   double settle_seconds = 0.0;  // makes the round before final, and drops this one's refused guesses
   double sample_seconds = 0.0;  // checks the logits and chooses tokens
   double other_seconds = 0.0;   // choosing the draft's length, telling the caller of tokens, book-keeping
+  DraftEvidence evidence = {};  // of the burst; nobody's when none was asked for
 
   // What the target's side of the round costs.
   double TargetSeconds() const { return verify_seconds + settle_seconds + sample_seconds; }

@@ -1,6 +1,7 @@
 #include "decode/speculate.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -21,7 +22,7 @@ void PrepareDrafter(Drafter& drafter, std::span<const Token> prompt, const Gener
   learned.AddPrompt(static_cast<int>(known) - 1, watch.Restart());
   Rng rng(options.seed);  // these guesses are for nothing, and must not change those of the text
   for (int trial = 0; trial < trials; ++trial, ++known) {
-    drafter.Propose(prompt.first(known), 1, options.sampling, rng);
+    DraftNow(drafter, prompt.first(known), 1, options.sampling, rng);
     learned.AddTrial(watch.Restart());
   }
 }
@@ -49,26 +50,45 @@ Generation GenerateSpeculatively(Session& target, Drafter& drafter, std::span<co
   const std::span<const float> first = target.Forward(prompt, Logits::kLast);
   text.push_back(ChooseToken(target, first, options.sampling, rng));
   Stopwatch watch;
-  bool more = emitter.Emit(text.back(), target.position());
-  while (more) {
-    const int before = target.position();
+  SpeculationRound round;
+  int asked = 0;
+  // Begins the next round's burst; `untaken` tokens of the text are still to be told.
+  const auto begin = [&](int untaken) {
     // A round decodes the newest token and its guesses, and gives at most one token more than guesses.
-    const int most = std::min({speculation.draft_length, target.context() - before - 1, emitter.left() - 1});
-    const int count = speculation.adaptive ? learned.Choose(most) : most;
-    SpeculationRound& round = rounds.emplace_back();
-    round.other_seconds = watch.Restart();
-    Draft draft;
-    if (count > 0) {
-      draft = drafter.Propose(text, count, options.sampling, rng);
-      round.draft_seconds = watch.Restart();
-    }
-    const Verification verification = VerifyRound(target, text.back(), draft, options.sampling, rng, watch, round);
-    if (speculation.adaptive) learned.Add(count, round);
-    for (int i = 0; i <= verification.accepted && more; ++i) {
-      text.push_back(i < verification.accepted ? draft.tokens[static_cast<size_t>(i)] : verification.next);
-      more = emitter.Emit(text.back(), before + 1 + i);
-    }
+    const int most =
+        std::min({speculation.draft_length, target.context() - target.position() - 1, emitter.left() - untaken - 1});
+    asked = speculation.adaptive ? learned.Choose(most) : most;
     round.other_seconds += watch.Restart();
+    if (asked < 1) return;
+    drafter.Begin(text, asked, options.sampling, rng);
+    round.draft_seconds += watch.Restart();
+  };
+  bool more = emitter.Emit(text.back(), target.position());
+  if (more) begin(0);
+  while (more) {
+    Draft draft;
+    if (asked > 0) {
+      draft = drafter.Take();
+      round.draft_seconds += watch.Restart();
+      round.evidence = draft.evidence;
+    }
+    const int before = target.position();
+    const Verification verification = VerifyRound(target, text.back(), draft, options.sampling, rng, watch, round);
+    if (speculation.adaptive) learned.Add(asked, round);
+    SpeculationRound& done = rounds.emplace_back(std::exchange(round, {}));
+    const size_t told = text.size();
+    bool ends = false;
+    for (int i = 0; i <= verification.accepted && !ends; ++i) {
+      text.push_back(i < verification.accepted ? draft.tokens[static_cast<size_t>(i)] : verification.next);
+      ends = emitter.EndOf(text.back(), before + 1 + i, i + 1).has_value();
+    }
+    // A drafter elsewhere has the time until the next round.
+    if (!ends) begin(static_cast<int>(text.size() - told));
+    for (size_t i = told; i < text.size() && more; ++i) {
+      more = emitter.Emit(text[i], before + 1 + static_cast<int>(i - told));
+    }
+    done.other_seconds += watch.Restart();
+    if (!more) done.other_seconds += round.draft_seconds + round.other_seconds;  // of a burst for nothing
   }
   return emitter.Finish();
 }

@@ -14,6 +14,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/whereabouts.h"
+#include "decode/testing/distant_drafter.h"
 #include "decode/testing/top_of.h"
 
 namespace assay {
@@ -225,7 +227,8 @@ TEST_F(SpeculateTest, ATargetWhoseLogitsAreNotFiniteIsAnError) {
       Stopwatch watch;
       SpeculationRound round;
       Rng rng(1);
-      EXPECT_THROW(VerifyRound(session, prompt[10], {{prompt[11]}, {}}, options.sampling, rng, watch, round), Error);
+      EXPECT_THROW(VerifyRound(session, prompt[10], {{prompt[11]}, {}, {}}, options.sampling, rng, watch, round),
+                   Error);
     }
   }
 }
@@ -337,10 +340,12 @@ TEST_F(SpeculateTest, ThePartsOfAllRoundsAreTheTimeOfTheText) {
 
 // What could be undone costs more: plain steps must cost what they cost without speculation, or `-k auto` would lose.
 TEST_F(SpeculateTest, StepsWithoutGuessesGoStraightIntoTheStates) {
-  class NoDrafter : public Drafter {
+  class NoDrafter : public HomeDrafter {
    public:
     std::string description() const override { return "nothing"; }
     void Prepare(std::span<const Token>) override {}
+
+   private:
     Draft Propose(std::span<const Token>, int, const SamplingOptions&, Rng&) override { return {}; }
   };
   NoDrafter drafter;
@@ -350,6 +355,117 @@ TEST_F(SpeculateTest, StepsWithoutGuessesGoStraightIntoTheStates) {
                         tokenizer(), {}, rounds_);
   ASSERT_EQ(rounds_.size(), 3U);
   EXPECT_THROW(session.Truncate(session.position() - 1), Error);
+}
+
+// Writes down what is asked of another drafter.
+class RecordedDrafter : public Drafter {
+ public:
+  RecordedDrafter(std::unique_ptr<Drafter> inner, std::string& events) : inner_(std::move(inner)), events_(events) {}
+  std::string description() const override { return inner_->description(); }
+  std::shared_ptr<const DrafterIdentity> identity() const override { return inner_->identity(); }
+  void Prepare(std::span<const Token> prompt) override {
+    events_ += 'p';
+    inner_->Prepare(prompt);
+  }
+  void Begin(std::span<const Token> text, int count, const SamplingOptions& sampling, Rng& rng) override {
+    events_ += 'b';
+    inner_->Begin(text, count, sampling, rng);
+  }
+  Draft Take() override {
+    events_ += 't';
+    return inner_->Take();
+  }
+
+ private:
+  std::unique_ptr<Drafter> inner_;
+  std::string& events_;
+};
+
+// A drafter elsewhere has the time in which the caller is told of the tokens. What the target drafts for itself is
+// always taken, so that each round gives three tokens.
+TEST_F(SpeculateTest, ABurstIsBegunBeforeTheCallerIsToldAndNoneWhereTheTextEnds) {
+  const std::vector<Token> prompt = Prompt("eval_prose.txt", 500, 200);
+  std::string events;
+  RecordedDrafter drafter(MakeModelDrafter(target_.engine, {}), events);
+  const auto run = [&](int tokens, int wanted) {
+    events.clear();
+    rounds_.clear();
+    Session session(target_.engine, {.context = 512, .rollback = 3});
+    int told = 0;
+    const OnToken tell = [&](Token) {
+      events += 'e';
+      return ++told < wanted;
+    };
+    return GenerateSpeculatively(session, drafter, prompt, {.max_tokens = tokens, .ignore_end = true},
+                                 {.draft_length = 2}, tokenizer(), tell, rounds_);
+  };
+  run(7, 100);
+  EXPECT_EQ(events, "pebtbeeeteee");
+  // One token is left for the last round, which is a plain step.
+  run(5, 100);
+  EXPECT_EQ(events, "pebteeee");
+  const Generation stopped = run(7, 3);  // only the caller knows that; the burst is for nothing
+  EXPECT_EQ(events, "pebtbee");
+  EXPECT_EQ(stopped.stop, StopReason::kCallback);
+  double sum = 0.0;
+  for (const SpeculationRound& round : rounds_) {
+    sum += round.draft_seconds + round.TargetSeconds() + round.other_seconds;
+  }
+  EXPECT_NEAR(sum, stopped.decode_seconds, 0.02 * stopped.decode_seconds);
+}
+
+TEST_F(SpeculateTest, ADrafterElsewhereThatFailsLeavesTheTextAsItIs) {
+  const std::unique_ptr<Backend> elsewhere = MakeBackend("", 1);
+  Loaded remote("tiny-qwen35-draft.gguf", *elsewhere);
+  const std::vector<Token> prompt = Prompt("eval_prose.txt", 500, 200);
+  const GenerateOptions options{.max_tokens = 40, .ignore_end = true};
+  DistantDrafter drafter(MakeModelDrafter(remote.engine, {}), {.failing = {0, 2, 3}});
+  EXPECT_EQ(Speculative(drafter, prompt, options, {.draft_length = 4}).tokens, Plain(prompt, options).tokens);
+  EXPECT_THAT(drafter.failure().value_or(""), testing::HasSubstr("lost the connection"));
+  ASSERT_GT(rounds_.size(), 5U);
+  for (size_t i = 0; i < 5; ++i) {
+    const bool fails = i == 0 || i == 2 || i == 3;
+    EXPECT_EQ(rounds_[i].evidence.failed, fails) << i;
+    EXPECT_EQ(rounds_[i].evidence.who != nullptr, !fails) << i;
+    EXPECT_EQ(rounds_[i].drafted > 0, !fails) << i;
+  }
+}
+
+TEST_F(SpeculateTest, EachBurstShowsWhoMadeItAndOfWhichLogits) {
+  const std::vector<Token> prompt = Prompt("eval_prose.txt", 500, 200);
+  const GenerateOptions options{.max_tokens = 20, .ignore_end = true};
+  const auto hashes = [&](Drafter& drafter) {
+    Speculative(drafter, prompt, options, {.draft_length = 4});
+    std::vector<uint64_t> found;
+    for (const SpeculationRound& round : rounds_) found.push_back(round.evidence.logit_hash);
+    return found;
+  };
+  const auto drafter =
+      MakeModelDrafter(draft_.engine, {.device = "this processor", .model_digest = "of the draft's file"});
+  const std::vector<uint64_t> first = hashes(*drafter);
+  for (const SpeculationRound& round : rounds_) {
+    if (round.drafted == 0) continue;
+    ASSERT_NE(round.evidence.who, nullptr);
+    EXPECT_EQ(*round.evidence.who, (DrafterIdentity{.backend = backend_->description(),
+                                                    .device = "this processor",
+                                                    .machine = MachineId(),
+                                                    .process = ProcessId(),
+                                                    .model_digest = "of the draft's file",
+                                                    .address = ""}));
+    EXPECT_GT(round.evidence.compute_seconds, 0.0);
+    EXPECT_LE(round.evidence.compute_seconds, round.draft_seconds);
+    EXPECT_NE(round.evidence.logit_hash, 0U);
+    EXPECT_EQ(round.evidence.sent_bytes + round.evidence.received_bytes, 0);
+  }
+  EXPECT_EQ(hashes(*drafter), first);
+  // The same model, whose logits have other bits.
+  const std::unique_ptr<Backend> reference = MakeBackend("ref", 1);
+  Loaded other("tiny-qwen35-draft.gguf", *reference);
+  const auto by_reference = MakeModelDrafter(other.engine, {});
+  EXPECT_NE(hashes(*by_reference).front(), first.front());
+  const auto ngrams = MakeNgramDrafter();
+  hashes(*ngrams);
+  EXPECT_EQ(rounds_.front().evidence.who->backend, "n-grams");
 }
 
 TEST_F(SpeculateTest, RefusesDraftLengthsOutOfRangeAndEmptyPrompts) {
@@ -364,11 +480,11 @@ TEST(NgramDrafter, ContinuesTheLatestOccurrenceOfTheLongestMatch) {
   const auto drafter = MakeNgramDrafter(2);
   Rng rng(1);
   const std::vector<Token> text = {5, 1, 2, 7, 8, 1, 2, 9, 4, 1, 2};
-  EXPECT_EQ(drafter->Propose(text, 3, {}, rng).tokens, (std::vector<Token>{9, 4, 1}));
+  EXPECT_EQ(DraftNow(*drafter, text, 3, {}, rng).tokens, (std::vector<Token>{9, 4, 1}));
   const std::vector<Token> shorter = {3, 6, 4, 9, 6};
-  EXPECT_EQ(drafter->Propose(shorter, 8, {}, rng).tokens, (std::vector<Token>{4, 9, 6}));
+  EXPECT_EQ(DraftNow(*drafter, shorter, 8, {}, rng).tokens, (std::vector<Token>{4, 9, 6}));
   const std::vector<Token> fresh = {1, 2, 3};
-  EXPECT_TRUE(drafter->Propose(fresh, 4, {}, rng).tokens.empty());
+  EXPECT_TRUE(DraftNow(*drafter, fresh, 4, {}, rng).tokens.empty());
 }
 
 }  // namespace

@@ -124,19 +124,16 @@ std::string FallbackNote(const GgufFile& in, const std::vector<MixtureChoice>& c
 void AddNotes(const GgufFile& in, const std::vector<MixtureChoice>& choices,
               const std::optional<ImportanceMatrix>& importance, std::vector<std::string>& notes) {
   if (std::string note = FallbackNote(in, choices); !note.empty()) notes.push_back(std::move(note));
-  size_t requantised = 0, unweighted = 0;
+  bool requantised = false;
+  size_t unweighted = 0;
   for (size_t i = 0; i < choices.size(); ++i) {
     const GgufTensor& tensor = in.tensors()[i];
     const MixtureChoice& choice = choices[i];
     if (choice.format == tensor.format) continue;
-    if (IsQuantised(tensor.format)) ++requantised;
+    requantised |= IsQuantised(tensor.format);
     if (importance && IsQuantised(choice.format) && importance->Find(tensor.name, tensor.shape).empty()) ++unweighted;
   }
-  if (requantised > 0) {
-    notes.push_back(fmt::format(
-        "the source is quantised already ({} of the tensors written): its errors stay; an F16 or BF16 source is better",
-        requantised));
-  }
+  if (requantised) notes.emplace_back(kQuantisedSourceNote);
   if (importance && importance->unmet() > 0) {
     notes.push_back(fmt::format("{} met no token for {} of its {} matrices: their columns weigh the same",
                                 importance->path().string(), importance->unmet(), importance->matrices()));

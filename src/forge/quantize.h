@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "forge/mixture.h"
@@ -36,6 +37,9 @@ struct QuantizeResult {
   std::map<std::string, TypeTotal> types;
   std::vector<std::string> notes;  // what the user should know: fallbacks, a source that is quantised already
 };
+
+inline constexpr std::string_view kQuantisedSourceNote =
+    "the source is quantised already: its errors stay; an F16 or BF16 source is better";
 
 // Writes `in` at a rung of the ladder, as llama.cpp's quantiser would: its mixture, its metadata. Large tensors are
 // streamed: memory stays within some tens of megabytes. Throws kUsage (an override that matches nothing, `out` is the

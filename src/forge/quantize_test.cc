@@ -1,4 +1,5 @@
 #include "forge/quantize.h"
+#include "base/testing/temporary_directory.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -22,7 +23,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
-using testing::TemporaryDirectory;
 using testing::WriteBytes;
 
 std::filesystem::path Demo() { return std::filesystem::path(ASSAY_SOURCE_DIR) / "models" / "tiny-qwen35-draft.gguf"; }

@@ -1,4 +1,5 @@
 #include "forge/synth.h"
+#include "base/testing/temporary_directory.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,8 +13,6 @@
 
 namespace assay {
 namespace {
-
-using testing::TemporaryDirectory;
 
 // A preset's architecture at a size that a test can write.
 SynthPreset Small(const SynthPreset& preset) {

@@ -1,4 +1,5 @@
 #include "gguf/gguf.h"
+#include "base/testing/temporary_directory.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,7 +15,6 @@ namespace {
 using ::testing::ElementsAre;
 using testing::GgufBytes;
 using ::testing::HasSubstr;
-using testing::TemporaryDirectory;
 using testing::WriteBytes;
 
 std::filesystem::path Demo() { return std::filesystem::path(ASSAY_SOURCE_DIR) / "models" / "tiny-qwen35-draft.gguf"; }

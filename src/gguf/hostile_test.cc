@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/testing/temporary_directory.h"
 #include "gguf/gguf.h"
 #include "gguf/testing/gguf_bytes.h"
 
@@ -73,7 +74,7 @@ TEST(HostileGguf, WhatPeopleTakeForAModelIsCalledByItsName) {
 }
 
 TEST(HostileGguf, FoldersAndAddressesAreNoFiles) {
-  const testing::TemporaryDirectory directory;
+  const TemporaryDirectory directory;
   const auto refusal = [](const std::filesystem::path& path) -> std::string {
     try {
       GgufFile::Open(path);

@@ -102,6 +102,22 @@ Estimate::Estimate(std::span<const double> values, std::string_view unit, Order 
   degrees_ = std::max(1.0, static_cast<double>(values.size()) / inflation_ - 1.0);
 }
 
+Estimate Estimate::Unpaired(const Estimate& a, const Estimate& b) {
+  Estimate difference;
+  difference.mean_ = a.mean_ - b.mean_;
+  difference.units_ = std::min(a.units_, b.units_);
+  difference.unit_ = a.unit_;
+  difference.scale_ = a.scale_;
+  difference.unpaired_ = true;
+  difference.error_ = std::hypot(a.error_, b.error_);
+  difference.degrees_ = std::min(a.degrees_, b.degrees_);
+  if (difference.error_ == 0.0 || !std::isfinite(difference.error_)) return difference;
+  const double of_a = std::pow(a.error_ / difference.error_, 4.0) / a.degrees_;
+  const double of_b = std::pow(b.error_ / difference.error_, 4.0) / b.degrees_;
+  difference.degrees_ = 1.0 / (of_a + of_b);
+  return difference;
+}
+
 double Estimate::Scaled(double mean) const {
   switch (scale_) {
     case Scale::kPlain:
@@ -149,7 +165,7 @@ double Estimate::p_value(double value) const {
 }
 
 std::string Estimate::method() const {
-  std::string text = enough() ? fmt::format("Student, {:.3g} degrees of freedom", degrees_)
+  std::string text = enough() ? fmt::format("{}, {:.3g} degrees of freedom", unpaired_ ? "Welch" : "Student", degrees_)
                               : fmt::format("none: fewer than {} units", kFewestUnits);
   if (scale_ != Scale::kPlain) text += ", of logarithms";
   if (inflation_ > 1.0) text += fmt::format(", neighbours alike: variance times {:.2f}", inflation_);

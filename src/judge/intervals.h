@@ -38,6 +38,10 @@ class Estimate {
   Estimate() = default;
   // `unit` names one unit: "window", "prompt", "round".
   Estimate(std::span<const double> values, std::string_view unit, Order order, Scale scale);
+  // The first's mean less the second's, where nothing pairs their units: whatever their spreads (Welch 1947, degrees of
+  // freedom by Satterthwaite 1946). It has as many units as the one that has fewer. Both are of exchangeable units and
+  // of one scale, which it keeps: of ratios it is the ratio.
+  static Estimate Unpaired(const Estimate& a, const Estimate& b);
 
   double value() const;                  // on its scale
   double mean() const { return mean_; }  // before the scale is applied: 0 is no difference
@@ -74,6 +78,7 @@ class Estimate {
 
   double mean_ = 0.0, error_ = 0.0, degrees_ = 0.0;
   double inflation_ = 1.0;  // of the variance of the mean, for the likeness of neighbours
+  bool unpaired_ = false;
   int units_ = 0;
   std::string unit_;
   Scale scale_ = Scale::kPlain;

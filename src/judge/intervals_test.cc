@@ -250,5 +250,33 @@ TEST(CoverageTest, AmongManyComparisonsHolmKeepsTheRateOfEvenOneFalseOne) {
   EXPECT_LE(any.value(), any.limit());
 }
 
+// As scipy 1.15 has it: ttest_ind(..., equal_var=False).
+TEST(EstimateTest, UnpairedMeansAreComparedWhateverTheirSpreads) {
+  const Estimate difference = Estimate::Unpaired(Of({1, 2, 3, 4}), Of({2, 4, 6, 8, 10}));
+  EXPECT_NEAR(difference.value(), -3.5, 1e-12);
+  EXPECT_NEAR(difference.error(), std::sqrt(29.0 / 12.0), 1e-12);
+  EXPECT_EQ(difference.units(), 4);
+  EXPECT_NEAR(difference.p_value(), 0.06913359319239021, 1e-12);
+  EXPECT_NEAR(difference.interval().low, -7.385368080514045, 1e-9);
+  EXPECT_NEAR(difference.interval().high, 0.3853680805140449, 1e-9);
+  EXPECT_THAT(difference.method(), HasSubstr("Welch, 5.52 degrees of freedom"));
+  // Both ways the same.
+  EXPECT_NEAR(Estimate::Unpaired(Of({2, 4, 6, 8, 10}), Of({1, 2, 3, 4})).p_value(), difference.p_value(), 1e-12);
+}
+
+TEST(EstimateTest, UnpairedMeansWithoutSpreadOrUnits) {
+  const Estimate equal = Estimate::Unpaired(Of({2, 2, 2, 2}), Of({2, 2, 2, 2}));
+  EXPECT_EQ(equal.p_value(), 1.0);
+  const Estimate apart = Estimate::Unpaired(Of({3, 3, 3, 3}), Of({2, 2, 2, 2}));
+  EXPECT_EQ(apart.p_value(), 0.0);
+  EXPECT_EQ(apart.interval().low, 1.0);
+  EXPECT_FALSE(Estimate::Unpaired(Of({3, 3, 3, 3}), Of({2})).enough());
+  EXPECT_EQ(Estimate::Unpaired(Of({3, 3, 3, 3}), Of({2})).p_value(), 1.0);
+  // Of ratios it is the ratio.
+  const Estimate ratio = Estimate::Unpaired(Of({std::log(8.0), std::log(8.0)}, Scale::kRatio),
+                                            Of({std::log(2.0), std::log(2.0)}, Scale::kRatio));
+  EXPECT_NEAR(ratio.value(), 4.0, 1e-12);
+}
+
 }  // namespace
 }  // namespace assay

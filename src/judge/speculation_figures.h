@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "judge/intervals.h"
+#include "judge/remote_draft.h"
 #include "judge/round_costs.h"
 #include "record/record.h"
 
@@ -24,6 +25,7 @@ struct RoundRecord {
   double settle_seconds = 0.0;
   double sample_seconds = 0.0;
   double other_seconds = 0.0;
+  BurstRecord burst = {};
 
   double TargetSeconds() const { return verify_seconds + settle_seconds + sample_seconds; }
   double Seconds() const { return draft_seconds + TargetSeconds() + other_seconds; }
@@ -35,7 +37,8 @@ struct TimedText {
   double prompt_seconds = 0.0;  // until the first token
   double decode_seconds = 0.0;  // for the tokens after it
   std::vector<RoundRecord> rounds;
-  Conditions conditions;
+  std::vector<DrafterRecord> drafters = {};  // who made the bursts: BurstRecord::who
+  Conditions conditions = {};
 
   int64_t decoded() const { return static_cast<int64_t>(tokens.size()) - 1; }
   double SecondsPerToken() const { return decode_seconds / static_cast<double>(decoded()); }

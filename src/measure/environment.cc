@@ -12,6 +12,7 @@
 
 #include "base/cpu_features.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/thread_pool.h"
 #include "base/version.h"
 #include "model/digest.h"
@@ -36,6 +37,24 @@ std::vector<std::string> CpuInfo(std::string_view key) {
 std::string CpuName() {
   const std::vector<std::string> names = CpuInfo("model name");
   return names.empty() ? "unknown" : names.front();
+}
+
+// "" where there is none.
+std::string LineOf(const char* path) { return FirstLine(path).value_or(""); }
+
+// Of 128 random bits 64 remain, so that the system's own identifier, which is nobody else's business, cannot be had
+// back.
+std::string LastingMachineId(std::string_view cpu) {
+  std::vector<std::string> parts = {LineOf("/etc/machine-id")};
+  if (parts.front().empty()) {
+    const std::string folder = "/sys/class/dmi/id/";
+    for (const char* name : {"board_vendor", "board_name"}) parts.push_back(LineOf((folder + name).c_str()));
+  }
+  Hash hash;
+  hash.Add("assay machine");
+  hash.Add(cpu);
+  for (const std::string& part : parts) hash.Add(part);
+  return fmt::format("{:016x}", hash.value());
 }
 
 std::optional<double> CpuMhz() {
@@ -101,6 +120,7 @@ Environment CaptureEnvironment() {
   environment.assay_version = Version();
   environment.build_type = ASSAY_BUILD_TYPE;
   environment.governor = FirstLine("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+  environment.machine = LastingMachineId(environment.cpu);
   return environment;
 }
 

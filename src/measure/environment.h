@@ -5,6 +5,8 @@
 
 namespace assay {
 
+// The machine is known by its processor's name and /etc/machine-id; where there is none, by its board's name: two of a
+// kind are then one machine.
 Environment CaptureEnvironment();
 
 // Reads the whole file, once.

@@ -91,6 +91,8 @@ TEST(CacheBytesReadTest, GrowsWithThePositionUpToTheWindow) {
 TEST(EnvironmentTest, IsComplete) {
   const Environment environment = CaptureEnvironment();
   EXPECT_NE(environment.cpu, "");
+  EXPECT_EQ(environment.machine.size(), 16U);
+  EXPECT_EQ(environment, CaptureEnvironment());
   EXPECT_GE(environment.cores, 1);
   EXPECT_GT(environment.memory_bytes, uint64_t{1} << 20);
   EXPECT_NE(environment.kernel, "");

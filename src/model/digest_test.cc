@@ -1,4 +1,5 @@
 #include "model/digest.h"
+#include "base/testing/temporary_directory.h"
 
 #include <gtest/gtest.h>
 
@@ -10,8 +11,6 @@
 
 namespace assay {
 namespace {
-
-using testing::TemporaryDirectory;
 
 struct Piece {
   std::string name;

@@ -27,6 +27,8 @@ struct Environment {
   std::string assay_version;
   std::string build_type;
   std::optional<std::string> governor;  // of the CPU frequency
+  // Tells machines apart without naming them, 16 hex digits (measure/environment.h); empty in records of before.
+  std::string machine = {};
 
   bool operator==(const Environment&) const = default;
 };
@@ -44,6 +46,9 @@ struct ModelIdentity {
 
   bool operator==(const ModelIdentity&) const = default;
 };
+
+// True when the mix names floats alone: such weights meet activations that need no codes.
+bool HoldsFloatsAlone(const ModelIdentity& model);
 
 // How the machine fared while something was measured.
 struct Conditions {

@@ -140,12 +140,13 @@ std::string MethodText(const LadderResult& result) {
       FigureOr(base, "windows", 0.0), settings.context, OneLine(result.subject.text),
       FigureOr(base, "tokens_scored", 0.0), OneLine(result.subject.source.file), result.subject.backend,
       settings.repetitions, name);
-  if (const Metric* floor = FindMetric(base, "engine_kld_mean"); floor != nullptr) {
+  const bool floats = HoldsFloatsAlone(base.model);
+  if (!floats) text += fmt::format("{} is quantised itself: what that cost is in no figure here. ", name);
+  if (const Metric* rounding = FindMetric(base, "engine_kld_mean"); rounding != nullptr) {
     text += fmt::format(
         "KLD, perplexity and same top are the file's, in fine arithmetic; this engine's rounding: the KLD that "
-        "everyday "
-        "decoding adds to it, the floor being {}'s, {:.7f}. ",
-        name, floor->value);
+        "everyday decoding adds to it{}. ",
+        floats ? fmt::format(", the floor being {}'s, {:.7f}", name, rounding->value) : "");
   }
   text += result.judgement.floors.empty()
               ? "There is no placebo: the noise of this machine is not known."

@@ -29,6 +29,7 @@ RungRuns Measured(const std::string& name, double loss, double rate) {
   RungRuns rung{.name = name, .quality = {}, .tg = Speed("tg64", rate), .pp = Speed("pp512", 10.0 * rate)};
   RunRecord& quality = rung.quality;
   quality.model.file = quality.model.digest = name;
+  quality.model.mix = name + " 100%";
   quality.model.parameters = 1000;
   quality.model.tensor_bytes = 1062;
   quality.model.file_bytes = name == "F16" ? 2100 : 1100;
@@ -90,6 +91,7 @@ TEST(LadderOutputTest, ThisEnginesRoundingHasAColumnAndItsFloor) {
   LadderResult result = MakeResult();
   EXPECT_THAT(LadderMarkdown(result, Places()),
               AllOf(HasSubstr("| KLD | this engine's rounding |"), HasSubstr("the floor being F16's, 0.0000004.")));
+  EXPECT_THAT(LadderMarkdown(result, Places()), Not(HasSubstr("quantised itself")));
   const Json json = LadderJson(result, Places());
   EXPECT_EQ(json["activations"], "fine");
   EXPECT_EQ(json["rungs"][1]["engine"]["kld_mean"], 0.0019);
@@ -100,6 +102,14 @@ TEST(LadderOutputTest, ThisEnginesRoundingHasAColumnAndItsFloor) {
   result.runs.base.quality = result.runs.rungs[0].quality;
   EXPECT_THAT(LadderMarkdown(result, Places()), Not(HasSubstr("floor being")));
   EXPECT_TRUE(LadderJson(result, Places())["rungs"][1]["engine"].is_null());
+}
+
+TEST(LadderOutputTest, AQuantisedBaseIsNoFloor) {
+  LadderResult result = MakeResult();
+  result.runs.base.quality.model.mix = "Q4_1 69%, Q8_0 31%, F32 <1%";
+  EXPECT_THAT(
+      LadderMarkdown(result, Places()),
+      AllOf(HasSubstr("F16 is quantised itself: what that cost is in no figure here."), Not(HasSubstr("floor being"))));
 }
 
 TEST(LadderOutputTest, TheTextSaysWhatIsUnusualAboutTheMeasurement) {

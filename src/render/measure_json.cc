@@ -59,7 +59,8 @@ Json EndJson(double end) { return std::isfinite(end) ? Json(end) : Json(); }
 }  // namespace
 
 Json ToJson(const Environment& environment) {
-  return {{"cpu", environment.cpu},
+  return {{"machine", environment.machine},
+          {"cpu", environment.cpu},
           {"cores", environment.cores},
           {"isa", environment.isa},
           {"memory_bytes", environment.memory_bytes},

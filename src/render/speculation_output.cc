@@ -6,6 +6,7 @@
 
 #include "judge/round_costs.h"
 #include "render/measure_json.h"
+#include "render/remote_output.h"
 #include "render/text_table.h"
 
 namespace assay {
@@ -188,6 +189,8 @@ Json CellJson(const SpeculationStudy& study, size_t pair, const RunRecord& run) 
   json["accept_by_position"] = timed ? Json(SeriesOf(run, "accept_by_position")) : Json();
   json["verify_cost"] = timed ? Json(verify) : Json();
   json["break_even_curve"] = timed ? BreakEvenJson(costs) : Json();
+  json["burst"] = BurstJson(run);
+  json["remote"] = RemoteJson(study, study.pairs[pair], run);
   json["identical"] = IdenticalJson(run);
   json["valid"] = run.valid();
   const Verdict* verdict = FindVerdict(run, "speedup");
@@ -221,7 +224,7 @@ std::string SpeculationText(const SpeculationStudy& study) {
                                  first.backend_description, study.settings.repetitions, study.settings.tokens);
   text += ModelLine(first.target);
   for (const PairResult& pair : study.pairs) {
-    if (pair.subject.draft.has_value()) text += ModelLine(*pair.subject.draft);
+    if (pair.subject.draft.has_value() && !pair.subject.remote.has_value()) text += ModelLine(*pair.subject.draft);
   }
   text += "\n";
   const std::vector<std::string> sets = PromptSets(study);
@@ -230,7 +233,7 @@ std::string SpeculationText(const SpeculationStudy& study) {
   for (const PairResult& pair : study.pairs) {
     for (const std::string& set : sets) text += CostLines(pair, set);
   }
-  text += "\n";
+  text += "\n" + RemoteText(study);
   for (const PairResult& pair : study.pairs) {
     for (const std::string& sentence : pair.sentences) text += OneLine(sentence) + "\n";
   }

@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kApplicationId = 0x41535359;  // "ASSY"
 
 // A real number that is NULL is one that could not be computed (not a number).
-constexpr std::array<const char*, 3> kMigrations = {R"sql(
+constexpr std::array<const char*, 4> kMigrations = {R"sql(
 CREATE TABLE environment (
   id INTEGER PRIMARY KEY,
   cpu TEXT NOT NULL,
@@ -151,6 +151,9 @@ CREATE TABLE verdict (
   sentence TEXT NOT NULL,
   PRIMARY KEY (run_id, place)
 ) WITHOUT ROWID;
+)sql",
+                                                    R"sql(
+ALTER TABLE environment ADD COLUMN machine TEXT NOT NULL DEFAULT '';  -- '': of before there were such
 )sql"};
 
 void RequireAssayDatabase(Database& database, const std::filesystem::path& path) {

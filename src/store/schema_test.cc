@@ -1,4 +1,5 @@
 #include "store/schema.h"
+#include "base/testing/temporary_directory.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "store/store.h"
-#include "store/testing/directory.h"
+#include "store/testing/error_of.h"
 
 namespace assay {
 namespace {
@@ -25,7 +26,7 @@ constexpr std::array<const char*, 3> kScripts = {
 };
 
 TEST(SchemaTest, AnOlderDatabaseIsUpdatedWithItsRows) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   const auto path = directory / "a.db";
   Database database(path);
   Migrate(database, std::span(kScripts).first(1), path);
@@ -41,7 +42,7 @@ TEST(SchemaTest, AnOlderDatabaseIsUpdatedWithItsRows) {
 }
 
 TEST(SchemaTest, AMigrationThatFailsLeavesTheOldVersion) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   const auto path = directory / "a.db";
   Database database(path);
   Migrate(database, std::span(kScripts).first(1), path);
@@ -52,7 +53,7 @@ TEST(SchemaTest, AMigrationThatFailsLeavesTheOldVersion) {
 }
 
 TEST(SchemaTest, ANewerDatabaseIsRefusedAndSaysSo) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   const auto path = directory / "a.db";
   { const Store store(path); }
   const auto newer = static_cast<int64_t>(Migrations().size()) + 1;
@@ -65,7 +66,7 @@ TEST(SchemaTest, ANewerDatabaseIsRefusedAndSaysSo) {
 
 // One flipped bit makes the version negative: it may not index the migrations.
 TEST(SchemaTest, ANegativeVersionIsDamage) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   const auto path = directory / "a.db";
   { const Store store(path); }
   for (const int64_t version : {int64_t{-1}, int64_t{-2}, int64_t{-100}, int64_t{INT32_MIN}}) {
@@ -77,7 +78,7 @@ TEST(SchemaTest, ANegativeVersionIsDamage) {
 }
 
 TEST(SchemaTest, ADatabaseOfAnotherProgramIsRefusedAndLeftAlone) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   const auto path = directory / "a.db";
   Database(path).Execute("CREATE TABLE bookmarks (url TEXT)");
   const std::string before = ReadFile(path);
@@ -88,7 +89,7 @@ TEST(SchemaTest, ADatabaseOfAnotherProgramIsRefusedAndLeftAlone) {
 }
 
 TEST(SchemaTest, ManyProcessesMayOpenANewDatabaseAtOnce) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   const auto path = directory / "a.db";
   std::vector<std::string> failures(8);
   std::vector<std::thread> threads;

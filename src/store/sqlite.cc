@@ -125,6 +125,11 @@ Statement& Statement::BindNull(int parameter) {
   return *this;
 }
 
+Statement& Statement::BindValue(int parameter, const Statement& row, int column) {
+  Check(sqlite3_bind_value(handle_.get(), parameter, sqlite3_column_value(row.handle_.get(), column)));
+  return *this;
+}
+
 bool Statement::Step() {
   const int code = sqlite3_step(handle_.get());
   Check(code);
@@ -174,6 +179,30 @@ std::string Statement::Text(int column) const {
 
 bool Statement::IsNull(int column) const { return sqlite3_column_type(handle_.get(), column) == SQLITE_NULL; }
 
+int Statement::columns() const { return sqlite3_column_count(handle_.get()); }
+
+bool Statement::SameValue(int column, const Statement& other) const {
+  sqlite3_stmt* a = handle_.get();
+  sqlite3_stmt* b = other.handle_.get();
+  const int type = sqlite3_column_type(a, column);
+  if (type != sqlite3_column_type(b, column)) return false;
+  switch (type) {
+    case SQLITE_NULL:
+      return true;
+    case SQLITE_INTEGER:
+      return sqlite3_column_int64(a, column) == sqlite3_column_int64(b, column);
+    case SQLITE_FLOAT:
+      return sqlite3_column_double(a, column) == sqlite3_column_double(b, column);
+    default: {  // before their sizes are asked for, the values are what they will be
+      const void* x = sqlite3_column_blob(a, column);
+      const void* y = sqlite3_column_blob(b, column);
+      const auto size = static_cast<size_t>(sqlite3_column_bytes(a, column));
+      if (size != static_cast<size_t>(sqlite3_column_bytes(b, column))) return false;
+      return size == 0 || std::memcmp(x, y, size) == 0;
+    }
+  }
+}
+
 void Database::Close::operator()(sqlite3* handle) const { sqlite3_close_v2(handle); }
 
 Database::Database(const std::filesystem::path& path) {
@@ -206,6 +235,34 @@ int64_t Database::Pragma(std::string_view name) {
 }
 
 void Database::SetPragma(std::string_view name, int64_t value) { Execute(fmt::format("PRAGMA {} = {}", name, value)); }
+
+void CopyDatabase(const std::filesystem::path& from, const std::filesystem::path& to) {
+  RequireFileName(from.string());
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(from, ignored)) {
+    Fail(ErrorKind::kBadFile, "{}: there is no such file; name a database that --db made", from.string());
+  }
+  struct Close {
+    void operator()(sqlite3* handle) const { sqlite3_close_v2(handle); }
+  };
+  const auto open = [](const std::filesystem::path& path, int flags) {
+    sqlite3* handle = nullptr;
+    const int code = sqlite3_open_v2(path.c_str(), &handle, flags | SQLITE_OPEN_EXRESCODE, nullptr);
+    std::unique_ptr<sqlite3, Close> owner(handle);
+    if (code != SQLITE_OK) FailWith(handle, code, path.string());
+    CheckResult(handle, sqlite3_busy_timeout(handle, kBusyTimeoutMs));
+    return owner;
+  };
+  const auto source = open(from, SQLITE_OPEN_READWRITE);
+  const auto copy = open(to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  sqlite3_backup* backup = sqlite3_backup_init(copy.get(), "main", source.get(), "main");
+  if (backup == nullptr) FailWith(copy.get(), sqlite3_errcode(copy.get()), to.string());
+  const int stepped = sqlite3_backup_step(backup, -1);
+  const int code = sqlite3_backup_finish(backup);
+  if (code == SQLITE_OK && stepped == SQLITE_DONE) return;
+  // What went wrong is not kept in the source's handle.
+  FailWith(nullptr, code != SQLITE_OK ? code : stepped, from.string());
+}
 
 Transaction::Transaction(Database& database) : database_(database) { database_.Execute("BEGIN IMMEDIATE"); }
 

@@ -23,6 +23,8 @@ class Statement {
   Statement& Bind(int parameter, std::string_view value);
   Statement& Bind(int parameter, std::span<const float> values);  // a blob
   Statement& BindNull(int parameter);
+  // The value of another statement's row as it is, whatever its type.
+  Statement& BindValue(int parameter, const Statement& row, int column);
   template <typename T>
   Statement& Bind(int parameter, const std::optional<T>& value) {
     return value.has_value() ? Bind(parameter, *value) : BindNull(parameter);
@@ -39,6 +41,9 @@ class Statement {
   std::vector<float> Floats(int column) const;
   std::string Text(int column) const;
   bool IsNull(int column) const;
+  int columns() const;
+  // Whether both rows have the same value there, of the same type; NULL is NULL.
+  bool SameValue(int column, const Statement& other) const;
 
  private:
   friend class Database;
@@ -75,6 +80,10 @@ class Database {
   };
   std::unique_ptr<sqlite3, Close> handle_;
 };
+
+// Copies a database as it is at one moment, whoever else has it open. Nothing is written to it, unless a killed process
+// left something to be undone. kBadFile where there is no such file.
+void CopyDatabase(const std::filesystem::path& from, const std::filesystem::path& to);
 
 // Everything until Commit() happens, or nothing does: also when the process is killed in between. Transactions do not
 // nest. The write lock is taken at once, so that what is read inside holds until the commit.

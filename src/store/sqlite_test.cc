@@ -1,4 +1,5 @@
 #include "store/sqlite.h"
+#include "base/testing/temporary_directory.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +12,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "store/testing/directory.h"
+#include "store/testing/error_of.h"
 
 namespace assay {
 namespace {
@@ -26,7 +27,7 @@ int64_t Count(Database& database, const std::string& table) {
 }
 
 TEST(SqliteTest, ValuesComeBackAsTheyWereBound) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   Database database(directory / "a.db");
   database.Execute("CREATE TABLE t (i INTEGER, r REAL, nan REAL, s TEXT, empty TEXT, n TEXT, b BLOB)");
   Statement insert = database.Prepare("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?, ?)");
@@ -50,7 +51,7 @@ TEST(SqliteTest, ValuesComeBackAsTheyWereBound) {
 }
 
 TEST(SqliteTest, ATransactionWithoutCommitLeavesNothing) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   Database database(directory / "a.db");
   database.Execute("CREATE TABLE t (x INTEGER)");
   {
@@ -68,7 +69,7 @@ TEST(SqliteTest, ATransactionWithoutCommitLeavesNothing) {
 
 // The process dies by SIGKILL inside a transaction whose pages are already on the disk.
 TEST(SqliteTest, AKilledProcessLeavesWhatItCommittedAndNothingElse) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   const auto path = directory / "a.db";
   const pid_t child = fork();
   if (child == 0) {
@@ -92,7 +93,7 @@ TEST(SqliteTest, AKilledProcessLeavesWhatItCommittedAndNothingElse) {
 }
 
 TEST(SqliteTest, AtRestADatabaseIsOneFile) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   {
     Database database(directory / "a.db");
     database.Execute("CREATE TABLE t (x INTEGER); INSERT INTO t VALUES (1)");
@@ -103,14 +104,14 @@ TEST(SqliteTest, AtRestADatabaseIsOneFile) {
 }
 
 TEST(SqliteTest, ForeignKeysAreEnforced) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   Database database(directory / "a.db");
   database.Execute("CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (p INTEGER REFERENCES p (id))");
   EXPECT_THROW(database.Execute("INSERT INTO c VALUES (7)"), Error);
 }
 
 TEST(SqliteTest, AFileThatIsNoDatabaseIsABadFileInOneLine) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   const auto path = directory / "text.db";
   std::ofstream(path) << "this is a text, and by far long enough to be told from an empty file\n";
   const Error error = ErrorOf([&] { Database(path).Pragma("user_version"); });
@@ -120,7 +121,7 @@ TEST(SqliteTest, AFileThatIsNoDatabaseIsABadFileInOneLine) {
 }
 
 TEST(SqliteTest, AFolderThatIsNotThereIsAnIoError) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   const Error error = ErrorOf([&] { Database database(directory / "absent/a.db"); });
   EXPECT_EQ(error.kind(), ErrorKind::kIo);
   EXPECT_THAT(error.what(), HasSubstr("absent/a.db"));
@@ -129,7 +130,7 @@ TEST(SqliteTest, AFolderThatIsNotThereIsAnIoError) {
 // Root may write to read-only files, so the test is nobody while it tries.
 TEST(SqliteTest, AReadOnlyFileIsAnIoError) {
   constexpr uid_t kNobody = 65534;
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   const auto path = directory / "a.db";
   Database(path).Execute("CREATE TABLE t (x INTEGER)");
   std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::others_read);
@@ -147,7 +148,7 @@ TEST(SqliteTest, AReadOnlyFileIsAnIoError) {
 
 // A limit on the database's pages stands in for the disk: SQLite reports both as SQLITE_FULL.
 TEST(SqliteTest, AFullDiskIsAnIoErrorAndWhatWasCommittedStays) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   Database database(directory / "a.db");
   database.Execute("CREATE TABLE t (x TEXT); INSERT INTO t VALUES ('kept')");
   database.Execute("PRAGMA max_page_count = 3");
@@ -163,7 +164,7 @@ TEST(SqliteTest, AFullDiskIsAnIoErrorAndWhatWasCommittedStays) {
 }
 
 TEST(SqliteTest, AWriterWaitsForAnotherProcess) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   const auto path = directory / "a.db";
   Database(path).Execute("CREATE TABLE t (x INTEGER)");
   int ready[2];

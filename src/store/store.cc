@@ -173,15 +173,16 @@ int64_t Store::EnvironmentId(const Environment& environment) {
     statement.Bind(5, std::string_view(environment.kernel)).Bind(6, std::string_view(environment.compiler));
     statement.Bind(7, std::string_view(environment.assay_version));
     statement.Bind(8, std::string_view(environment.build_type)).Bind(9, View(environment.governor));
+    statement.Bind(10, std::string_view(environment.machine));
     return statement;
   };
   Statement find = database_.Prepare(
       "SELECT id FROM environment WHERE cpu = ? AND cores = ? AND isa = ? AND memory_bytes = ? AND kernel = ?"
-      " AND compiler = ? AND assay_version = ? AND build_type = ? AND governor IS ?");
+      " AND compiler = ? AND assay_version = ? AND build_type = ? AND governor IS ? AND machine = ?");
   if (bind(find).Step()) return find.Integer(0);
   Statement insert = database_.Prepare(
-      "INSERT INTO environment (cpu, cores, isa, memory_bytes, kernel, compiler, assay_version, build_type, governor)"
-      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "INSERT INTO environment (cpu, cores, isa, memory_bytes, kernel, compiler, assay_version, build_type, governor,"
+      " machine) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   bind(insert).Run();
   return database_.LastInsertId();
 }

@@ -199,8 +199,8 @@ void Store::LoadResults(StoredRun& run) {
 
 Environment Store::LoadEnvironment(int64_t id) {
   Statement select = database_.Prepare(
-      "SELECT cpu, cores, isa, memory_bytes, kernel, compiler, assay_version, build_type, governor FROM environment"
-      " WHERE id = ?");
+      "SELECT cpu, cores, isa, memory_bytes, kernel, compiler, assay_version, build_type, governor, machine"
+      " FROM environment WHERE id = ?");
   Environment environment;
   if (!select.Bind(1, id).Step()) FailMissing("environment");
   environment.cpu = select.Text(0);
@@ -212,6 +212,7 @@ Environment Store::LoadEnvironment(int64_t id) {
   environment.assay_version = select.Text(6);
   environment.build_type = select.Text(7);
   environment.governor = OptionalText(select, 8);
+  environment.machine = select.Text(9);
   return environment;
 }
 

@@ -1,10 +1,11 @@
 #include "store/store.h"
+#include "base/testing/temporary_directory.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "store/testing/directory.h"
+#include "store/testing/error_of.h"
 
 namespace assay {
 namespace {
@@ -34,7 +35,8 @@ Environment MakeEnvironment() {
           .compiler = "g++ 12",
           .assay_version = "0.1.0",
           .build_type = "Release",
-          .governor = std::nullopt};
+          .governor = std::nullopt,
+          .machine = "0123456789abcdef"};
 }
 
 Sample MakeSample(int round, int session = 1) {
@@ -82,7 +84,7 @@ void ExpectEqual(const RunRecord& a, const RunRecord& b) {
 }
 
 TEST(StoreTest, ARunComesBackWhole) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   RunRecord record = MakeRecord("perplexity", "prose", "Q4_K_M");
   record.base = MakeModel("F16");
   record.model.mix = "Q4_K 80%, Q6_K 20%";
@@ -110,7 +112,7 @@ TEST(StoreTest, ARunComesBackWhole) {
 }
 
 TEST(StoreTest, AFigureWithoutARowIsNotStored) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   Store store(directory / "a.db");
   RunRecord record = MakeRecord("perplexity", "prose", "Q2_K");
   record.metrics = {{"goodness", 1.0}};
@@ -119,7 +121,7 @@ TEST(StoreTest, AFigureWithoutARowIsNotStored) {
 }
 
 TEST(StoreTest, RunsOfAKindAreFoundByTheirModelsDigest) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   Store store(directory / "a.db");
   store.AddRun(MakeRecord("perplexity", "prose", "Q2_K"));
   store.AddRun(MakeRecord("perplexity", "prose", "Q8_0"));
@@ -130,7 +132,7 @@ TEST(StoreTest, RunsOfAKindAreFoundByTheirModelsDigest) {
 }
 
 TEST(StoreTest, ATrippedGuardMakesARunInvalid) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   Store store(directory / "a.db");
   RunRecord record = MakeRecord("perplexity", "prose", "Q2_K");
   record.guards = {{"finite", true, "nan at position 7"}};
@@ -139,7 +141,7 @@ TEST(StoreTest, ATrippedGuardMakesARunInvalid) {
 }
 
 TEST(StoreTest, RunsByThemselvesMayRepeat) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   Store store(directory / "a.db");
   store.AddRun(MakeRecord("perplexity", "prose", "Q8_0"));
   store.AddRun(MakeRecord("perplexity", "prose", "Q8_0"));
@@ -147,7 +149,7 @@ TEST(StoreTest, RunsByThemselvesMayRepeat) {
 }
 
 TEST(StoreTest, AStudyResumesUnderItsKeyInANewSession) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   Store store(directory / "a.db");
   const StudyState first = store.OpenStudy(MakeIdentity(), false);
   EXPECT_EQ(first.session, 1);
@@ -164,7 +166,7 @@ TEST(StoreTest, AStudyResumesUnderItsKeyInANewSession) {
 }
 
 TEST(StoreTest, AFreshStudyKeepsTheOldOnesRuns) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   Store store(directory / "a.db");
   const int64_t old_study = store.OpenStudy(MakeIdentity(), false).id;
   store.AddStudyRun(old_study, MakeRecord("perplexity", "prose", "Q8_0"));
@@ -177,7 +179,7 @@ TEST(StoreTest, AFreshStudyKeepsTheOldOnesRuns) {
 }
 
 TEST(StoreTest, AStudyMeasuresEachThingOnce) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   Store store(directory / "a.db");
   const int64_t study = store.OpenStudy(MakeIdentity(), false).id;
   const RunRecord record = MakeRecord("throughput", "tg64", "Q8_0");
@@ -189,7 +191,7 @@ TEST(StoreTest, AStudyMeasuresEachThingOnce) {
 }
 
 TEST(StoreTest, AnInterruptedRunKeepsItsSamplesAndGoesOn) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   int64_t study = 0;
   int64_t run = 0;
   {
@@ -212,7 +214,7 @@ TEST(StoreTest, AnInterruptedRunKeepsItsSamplesAndGoesOn) {
 
 // What a damaged file has left of a run may not be told as what was measured.
 TEST(StoreTest, ARunWithoutAllOfItsEvidenceIsRefused) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   int number = 0;
   const auto read_after = [&](const std::string& damage) {
     const auto path = directory / fmt::format("{}.db", number++);
@@ -247,7 +249,7 @@ TEST(StoreTest, ARunWithoutAllOfItsEvidenceIsRefused) {
 }
 
 TEST(StoreTest, ADerivedFileIsKnownForItsSourceRecipeAndEnvironment) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   Store store(directory / "a.db");
   Environment elsewhere = MakeEnvironment();
   elsewhere.assay_version = "9.9.9";

@@ -144,7 +144,10 @@ ModelIdentity EngineLab::Prepare(Rung rung, const std::optional<std::string>& kn
     progress(total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total));
   };
   const QuantizeResult result = QuantizeModel(source_->file, path, rung, options);
-  for (const std::string& note : result.notes) spdlog::warn("{}: {}", path.filename().string(), note);
+  for (const std::string& note : result.notes) {
+    if (note == kQuantisedSourceNote && std::exchange(source_noted_, true)) continue;  // of every rung alike
+    spdlog::warn("{}: {}", path.filename().string(), note);
+  }
   return Identify(GgufFile::Open(path));
 }
 

@@ -54,6 +54,7 @@ class EngineLab : public LadderLab {
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<Model> source_;
   ModelIdentity source_identity_;
+  bool source_noted_ = false;  // that it is quantised already
 };
 
 }  // namespace assay

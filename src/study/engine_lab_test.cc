@@ -1,4 +1,5 @@
 #include "study/engine_lab.h"
+#include "base/testing/temporary_directory.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +8,7 @@
 
 #include "base/error.h"
 #include "measure/environment.h"
-#include "store/testing/directory.h"
+#include "store/testing/error_of.h"
 
 namespace assay {
 namespace {
@@ -46,7 +47,7 @@ class EngineLabTest : public testing::Test {
     return RunLadder(store, lab, subject, Settings(), {}, false, [](const std::string&, double) {});
   }
 
-  TestDirectory directory_;
+  TemporaryDirectory directory_;
   std::unique_ptr<Backend> backend_ = MakeBackend("", kThreads);
 };
 

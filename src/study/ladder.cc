@@ -61,8 +61,8 @@ std::string KeyOf(const LadderSubject& subject, const LadderSettings& settings) 
   const Environment& e = subject.environment;
   Json key = SettingsJson(subject, settings);
   key["model"] = {subject.source.digest, subject.source.file};
-  key["environment"] = {e.cpu,      e.cores,         e.isa,        e.memory_bytes,         e.kernel,
-                        e.compiler, e.assay_version, e.build_type, e.governor.value_or("")};
+  key["environment"] = {e.cpu,      e.cores,         e.isa,        e.memory_bytes,          e.kernel,
+                        e.compiler, e.assay_version, e.build_type, e.governor.value_or(""), e.machine};
   return Dump(key);
 }
 

@@ -1,4 +1,5 @@
 #include "study/ladder.h"
+#include "base/testing/temporary_directory.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
-#include "store/testing/directory.h"
+#include "store/testing/error_of.h"
 
 namespace assay {
 namespace {
@@ -195,7 +196,7 @@ void ExpectEachOnce(FakeLab& lab) {
 }
 
 TEST(LadderTest, MeasuresEveryRungOnceAndPicks) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   const LadderResult result = Climb(directory / "a.db", lab);
   const std::vector<RungRuns>& rungs = result.runs.rungs;
@@ -217,7 +218,7 @@ TEST(LadderTest, MeasuresEveryRungOnceAndPicks) {
 }
 
 TEST(LadderTest, WhatDoesNotFitTogetherGoesThroughTheTextInSeveralPasses) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   lab.fit = 2;
   const LadderResult result = Climb(directory / "a.db", lab);
@@ -227,7 +228,7 @@ TEST(LadderTest, WhatDoesNotFitTogetherGoesThroughTheTextInSeveralPasses) {
 }
 
 TEST(LadderTest, WhatIsJudgedIsKeptWithItsEvidence) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   const LadderResult result = Climb(directory / "a.db", lab);
   Store store(directory / "a.db");
@@ -255,7 +256,7 @@ TEST(LadderTest, WhatIsJudgedIsKeptWithItsEvidence) {
 }
 
 TEST(LadderTest, WithoutAPlaceboTheRecordSaysSo) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   LadderSettings settings = Settings();
   settings.placebo = false;
@@ -270,7 +271,7 @@ TEST(LadderTest, WithoutAPlaceboTheRecordSaysSo) {
 }
 
 TEST(LadderTest, EveryRoundTakesAllRungsBeforeTheNextRound) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   std::vector<int> rounds;
   Climb(directory / "a.db", lab, [&](const std::string& step, double) {
@@ -281,7 +282,7 @@ TEST(LadderTest, EveryRoundTakesAllRungsBeforeTheNextRound) {
 }
 
 TEST(LadderTest, AFinishedLadderIsReadFromTheStore) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab first;
   const LadderResult measured = Climb(directory / "a.db", first);
   FakeLab second;
@@ -294,7 +295,7 @@ TEST(LadderTest, AFinishedLadderIsReadFromTheStore) {
 }
 
 TEST(LadderTest, MeasuresAnewWhenAskedTo) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   Climb(directory / "a.db", lab);
   FakeLab again;
@@ -308,7 +309,7 @@ TEST(LadderTest, MeasuresAnewWhenAskedTo) {
 }
 
 TEST(LadderTest, OtherSettingsAreAnotherLadder) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   Climb(directory / "a.db", lab);
   LadderSettings settings = Settings();
@@ -320,7 +321,7 @@ TEST(LadderTest, OtherSettingsAreAnotherLadder) {
 
 // A database that was carried to another machine, or is used by another version of Assay.
 TEST(LadderTest, AnotherEnvironmentOrModelIsAnotherLadder) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   Climb(directory / "a.db", lab);
   LadderSubject subject = Subject();
@@ -333,7 +334,7 @@ TEST(LadderTest, AnotherEnvironmentOrModelIsAnotherLadder) {
 }
 
 TEST(LadderTest, FiguresOfAnotherArithmeticAreMeasuredAnew) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   Climb(directory / "a.db", lab);
   LadderSettings settings = Settings();
@@ -350,7 +351,7 @@ struct Stop {};
 // Stops the ladder at every step it has, one start after the other: each start gets one step further than the one
 // before, and what was measured is never measured again.
 TEST(LadderTest, InterruptedAnywhereItEndsWithTheSameTableMeasuredOnce) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab straight;
   const LadderResult expected = Climb(directory / "straight.db", straight);
 
@@ -378,7 +379,7 @@ TEST(LadderTest, InterruptedAnywhereItEndsWithTheSameTableMeasuredOnce) {
 }
 
 TEST(LadderTest, AStepThatIsInterruptedInItsMiddleIsDoneAgain) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   EXPECT_THROW(Climb(directory / "a.db", lab,
                      [](const std::string& step, double share) {
@@ -391,7 +392,7 @@ TEST(LadderTest, AStepThatIsInterruptedInItsMiddleIsDoneAgain) {
 }
 
 TEST(LadderTest, AnInvalidRungIsKeptWithItsReasonAndNotTaken) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   lab.broken = Rung::kQ4_K_M;
   const LadderResult result = Climb(directory / "a.db", lab);
@@ -405,7 +406,7 @@ TEST(LadderTest, AnInvalidRungIsKeptWithItsReasonAndNotTaken) {
 }
 
 TEST(LadderTest, TheFileThatWasMadeIsKnownToTheNextStart) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   Climb(directory / "a.db", lab);
   EXPECT_EQ(lab.known_before.at(Rung::kQ8_0), std::nullopt);
@@ -415,7 +416,7 @@ TEST(LadderTest, TheFileThatWasMadeIsKnownToTheNextStart) {
 
 // The sentence needs something to compare with.
 TEST(LadderTest, ABaseThatIsNoRungIsMeasuredAllTheSame) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   LadderSettings settings = Settings();
   settings.rungs = {Rung::kQ8_0};
@@ -427,7 +428,7 @@ TEST(LadderTest, ABaseThatIsNoRungIsMeasuredAllTheSame) {
 }
 
 TEST(LadderTest, TheBaseAloneIsScoredByItself) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   LadderSettings settings = Settings();
   settings.rungs = {Rung::kF16};
@@ -437,7 +438,7 @@ TEST(LadderTest, TheBaseAloneIsScoredByItself) {
 
 // Whatever a damaged database says is invalid without a reason is not told.
 TEST(LadderTest, AnInvalidRunWithoutItsReasonIsABadDatabase) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   Climb(directory / "a.db", lab);
   {
@@ -450,7 +451,7 @@ TEST(LadderTest, AnInvalidRunWithoutItsReasonIsABadDatabase) {
 }
 
 TEST(LadderTest, RefusesSettingsThatMakeNoSense) {
-  const TestDirectory directory;
+  const TemporaryDirectory directory;
   FakeLab lab;
   LadderSettings twice = Settings();
   twice.rungs.push_back(Rung::kQ8_0);

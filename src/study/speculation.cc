@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "judge/burst_figures.h"
 #include "judge/guards.h"
 #include "judge/speculation_guards.h"
 #include "judge/speeds.h"
@@ -80,6 +81,38 @@ Series RoundSeries(const char* name, std::span<const PairedText> texts, int Roun
     for (const RoundRecord& round : text.speculative.rounds) series.values.push_back(static_cast<float>(round.*value));
   }
   return series;
+}
+
+// Of the bursts of the first repetition, those that were answered: what a round waited, and of what.
+std::vector<Series> BurstSeries(std::span<const PairedText> texts) {
+  Series waited{"burst_waited_s", {}};
+  Series draft{"burst_draft_s", {}};
+  Series wire{"burst_wire_s", {}};
+  for (const PairedText& text : texts) {
+    if (text.repetition > 0) continue;
+    for (const RoundRecord& round : text.speculative.rounds) {
+      if (round.burst.who < 0) continue;
+      waited.values.push_back(static_cast<float>(round.draft_seconds));
+      draft.values.push_back(static_cast<float>(round.burst.compute_seconds));
+      wire.values.push_back(static_cast<float>(round.burst.wire_seconds));
+    }
+  }
+  return {waited, draft, wire};
+}
+
+// Of all logits that guesses of the first repetition were drawn from, in order; empty without any.
+std::string DraftHash(std::span<const PairedText> texts) {
+  Hash hash;
+  bool any = false;
+  for (const PairedText& text : texts) {
+    if (text.repetition > 0) continue;
+    for (const RoundRecord& round : text.speculative.rounds) {
+      if (round.burst.logit_hash == 0) continue;
+      any = true;
+      hash.Add(fmt::format("{:016x}", round.burst.logit_hash));
+    }
+  }
+  return any ? fmt::format("{:016x}", hash.value()) : "";
 }
 
 // Everything that was timed or generated, text by text in the order of record.samples.
@@ -313,9 +346,13 @@ class PairRun {
     record.series = TextSeries(column.texts);
     record.series.push_back(RoundSeries(kDrafted, column.texts, &RoundRecord::drafted));
     record.series.push_back(RoundSeries(kAccepted, column.texts, &RoundRecord::accepted));
+    for (Series& series : BurstSeries(column.texts)) record.series.push_back(std::move(series));
     if (figures.has_value()) {
       for (GuardResult& guard : TimeGuards(column, *figures, *costs, floor)) record.guards.push_back(std::move(guard));
       record.metrics = MetricsOf(*figures);
+      if (const std::optional<BurstFigures> bursts = ComputeBurstFigures(column.texts)) {
+        for (Metric& metric : BurstMetrics(*bursts)) record.metrics.push_back(std::move(metric));
+      }
       for (Series& series : FigureSeries(*figures)) record.series.push_back(std::move(series));
     }
     record.verdicts = {IdenticalVerdict(record.guards)};
@@ -338,9 +375,14 @@ class PairRun {
         accepted += round.accepted;
       }
     }
-    return {CheckDecoded(failures), CheckLossless(outputs, [&](Token token) { return lab_.TokenText(token); }),
-            CheckExercised(drafted, accepted), CheckBackend(EvidenceOf(column), OtherBackends(record)),
-            CheckRepetition(baselines)};
+    std::vector<GuardResult> guards = {
+        CheckDecoded(failures), CheckLossless(outputs, [&](Token token) { return lab_.TokenText(token); }),
+        CheckExercised(drafted, accepted), CheckBackend(EvidenceOf(column), OtherBackends(record)),
+        CheckRepetition(baselines)};
+    if (result_.subject.remote.has_value()) {
+      guards.push_back(CheckRemote(*result_.subject.remote, BurstsOf(column.texts)));
+    }
+    return guards;
   }
 
   // Of how long it took.
@@ -418,7 +460,16 @@ class PairRun {
                        {"repetitions", std::to_string(settings_.repetitions)},
                        {"draft_p_min", fmt::format("{}", settings_.draft_p_min)},
                        {"placebo", settings_.placebo ? "measured" : "none"},
-                       {kLogitHashes, fmt::format("{}", fmt::join(subject.logit_hashes, " "))}};
+                       {kLogitHashes, fmt::format("{}", fmt::join(subject.logit_hashes, " "))},
+                       {"draft_logit_hash", DraftHash(column.texts)}};
+    if (subject.remote.has_value()) {
+      const DrafterRecord& who = subject.remote->drafter;
+      record.settings.insert(record.settings.end(), {{"draft_address", who.address},
+                                                     {"draft_backend", who.backend},
+                                                     {"draft_device", who.device},
+                                                     {"draft_machine", who.machine},
+                                                     {"home_machine", subject.remote->home_machine}});
+    }
     const auto prompts = static_cast<int>(set.prompts.size());
     for (const PairedText& text : column.texts) {
       if (!text.timed()) continue;

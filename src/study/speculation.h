@@ -9,6 +9,7 @@
 
 #include "decode/speculate.h"
 #include "judge/comparison.h"
+#include "judge/remote_draft.h"
 #include "judge/speculation_figures.h"
 #include "record/record.h"
 #include "store/store.h"
@@ -36,11 +37,13 @@ struct SpeculationSettings {
 // Who computes.
 struct PairSubject {
   ModelIdentity target;
-  std::optional<ModelIdentity> draft;  // nothing for a drafter without a model
-  std::string draft_name;              // as the user named it
+  // Nothing for a drafter without a model; of one elsewhere what it says: name and digest alone.
+  std::optional<ModelIdentity> draft;
+  std::string draft_name;  // as the user named it
   std::string backend, backend_description;
   int threads = 0;
-  std::vector<std::string> logit_hashes;  // BackendEvidence
+  std::vector<std::string> logit_hashes;             // BackendEvidence; of a drafter elsewhere none
+  std::optional<RemoteClaim> remote = std::nullopt;  // that the draft is made elsewhere
 };
 
 // Does the steps for one target with one draft; tests stand in for it and inject faults.

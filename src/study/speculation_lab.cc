@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/whereabouts.h"
 #include "forge/quantize.h"
 #include "measure/environment.h"
 #include "text/prompt.h"
@@ -32,14 +33,42 @@ constexpr int kPlainSteps = 8;
 constexpr int kMostWarmSteps = 16;
 constexpr double kWarmSeconds = 0.1;
 
-RoundRecord RecordOf(const SpeculationRound& round) {
+DrafterRecord RecordOf(const DrafterIdentity& who) {
+  return {.backend = who.backend,
+          .device = who.device,
+          .machine = who.machine,
+          .process = who.process,
+          .model_digest = who.model_digest,
+          .address = who.address};
+}
+
+// Names who made the burst in the text's list.
+BurstRecord RecordOf(const DraftEvidence& evidence, std::vector<DrafterRecord>& drafters) {
+  BurstRecord record = {.logit_hash = evidence.logit_hash,
+                        .compute_seconds = evidence.compute_seconds,
+                        .queue_seconds = evidence.queue_seconds,
+                        .wire_seconds = evidence.wire_seconds,
+                        .sent_bytes = evidence.sent_bytes,
+                        .received_bytes = evidence.received_bytes,
+                        .in_time = evidence.in_time,
+                        .failed = evidence.failed};
+  if (evidence.who == nullptr) return record;
+  DrafterRecord who = RecordOf(*evidence.who);
+  const auto found = std::ranges::find(drafters, who);
+  record.who = static_cast<int>(found - drafters.begin());
+  if (found == drafters.end()) drafters.push_back(std::move(who));
+  return record;
+}
+
+RoundRecord RecordOf(const SpeculationRound& round, std::vector<DrafterRecord>& drafters) {
   return {.drafted = round.drafted,
           .accepted = round.accepted,
           .draft_seconds = round.draft_seconds,
           .verify_seconds = round.verify_seconds,
           .settle_seconds = round.settle_seconds,
           .sample_seconds = round.sample_seconds,
-          .other_seconds = round.other_seconds};
+          .other_seconds = round.other_seconds,
+          .burst = RecordOf(round.evidence, drafters)};
 }
 
 void HoldText(Session& session, std::span<const Token> text) {
@@ -80,42 +109,66 @@ std::unique_ptr<Model> RequantizedModel(const GgufFile& source, Rung rung, const
   return Model::Open(file);
 }
 
-EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, const ModelIdentity& identity, LoadedModel* draft,
-                                           const std::string& draft_name, std::span<const PromptSet> prompt_sets,
-                                           const SpeculationLabOptions& options)
-    : target_(target), draft_(draft), options_(options), learned_(options.max_draft) {
+EngineSpeculationLab::EngineSpeculationLab(LoadedModel& target, const ModelIdentity& identity, const LabDraft& draft,
+                                           std::span<const PromptSet> prompt_sets, const SpeculationLabOptions& options)
+    : target_(target), draft_(draft.model), options_(options), learned_(options.max_draft) {
   const Backend& backend = target.engine.backend();
   subject_ = {.target = identity,
-              .draft = draft != nullptr ? std::optional(Identify(draft->model->file)) : std::nullopt,
-              .draft_name = draft_name,
+              .draft = draft_ != nullptr ? std::optional(Identify(draft_->model->file)) : std::nullopt,
+              .draft_name = draft.name,
               .backend = backend.name(),
               .backend_description = backend.description(),
               .threads = options.threads,
               .logit_hashes = {}};
-  if (draft != nullptr) {
-    RequireSameTokenizer(*target.model->tokenizer, subject_.target.file, *draft->model->tokenizer, draft_name);
+  if (draft_ != nullptr) {
+    RequireDraftVocabulary(*target.model->tokenizer, subject_.target.file, *draft_->model->tokenizer, draft.name);
   }
   const int context = ContextFor(prompt_sets);
   const int rollback = RollbackFor({.draft_length = options.max_draft});
   plain_ = std::make_unique<Session>(target.engine, SessionOptions{.context = context, .cache = options.cache});
   speculating_ = std::make_unique<Session>(
       target.engine, SessionOptions{.context = context, .cache = options.cache, .rollback = rollback});
-  if (draft != nullptr) {
-    draft_alone_ = std::make_unique<Session>(draft->engine, SessionOptions{.context = context, .cache = options.cache});
-    drafter_ = MakeModelDrafter(draft->engine, {.context = context,
-                                                .cache = options.cache,
-                                                .max_draft = options.max_draft,
-                                                .min_probability = options.draft_p_min});
-  } else {
-    drafter_ = MakeNgramDrafter();
+  if (draft_ != nullptr) {
+    draft_alone_ =
+        std::make_unique<Session>(draft_->engine, SessionOptions{.context = context, .cache = options.cache});
   }
+  drafter_ = MakeDrafter(draft, context);
   work_ = std::make_unique<FixedWork>(target.engine.backend().pool());
   WarmUp(prompt_sets.front().prompts.front());
+}
+
+std::unique_ptr<Drafter> EngineSpeculationLab::MakeDrafter(const LabDraft& draft, int context) {
+  ModelDrafterOptions options = {.context = context,
+                                 .cache = options_.cache,
+                                 .max_draft = options_.max_draft,
+                                 .min_probability = options_.draft_p_min,
+                                 .target_vocab = target_.model->spec.vocab};
+  if (draft_ != nullptr) {
+    options.device = CaptureEnvironment().cpu;
+    options.model_digest = subject_.draft->digest;
+    return MakeModelDrafter(draft_->engine, options);
+  }
+  if (draft.elsewhere == nullptr) return MakeNgramDrafter();
+  std::unique_ptr<Drafter> drafter = draft.elsewhere(options);
+  const std::shared_ptr<const DrafterIdentity> who = drafter->identity();
+  if (who == nullptr) {
+    Fail(ErrorKind::kUnsupported, "--draft {}: {}", draft.name,
+         drafter->failure().value_or("it does not say who it is; start its draft-server anew"));
+  }
+  subject_.draft = ModelIdentity{
+      .file = draft.name, .digest = who->model_digest, .architecture = {}, .name = drafter->description(), .quant = {}};
+  subject_.remote = {
+      .name = draft.name, .drafter = RecordOf(*who), .home_machine = MachineId(), .home_process = ProcessId()};
+  return drafter;
 }
 
 std::vector<Token> EngineSpeculationLab::Encode(const Prompt& prompt) const {
   const bool with_bos = !prompt.rendered;  // a chat's BOS is its template's business
   return EncodePrompt(*target_.model->tokenizer, prompt.text, /*parse_special=*/true, with_bos).tokens;
+}
+
+std::vector<Token> EngineSpeculationLab::DraftsTokens(std::span<const Token> tokens) const {
+  return WithinVocabulary(tokens, draft_->model->spec.vocab);
 }
 
 int EngineSpeculationLab::ContextFor(std::span<const PromptSet> prompt_sets) const {
@@ -147,12 +200,18 @@ int EngineSpeculationLab::ContextFor(std::span<const PromptSet> prompt_sets) con
 void EngineSpeculationLab::WarmUp(const Prompt& prompt) {
   const std::vector<Token> tokens = Encode(prompt);
   subject_.logit_hashes.push_back(LogitHash(*plain_, tokens));
-  if (draft_alone_ != nullptr) subject_.logit_hashes.push_back(LogitHash(*draft_alone_, tokens));
+  if (draft_alone_ != nullptr) subject_.logit_hashes.push_back(LogitHash(*draft_alone_, DraftsTokens(tokens)));
   try {
     PrepareCosts(prompt, {});
     RoundSeconds(options_.max_draft);
     PlainSeconds();
     DraftSeconds();
+    // A drafter elsewhere has its own to touch.
+    if (subject_.remote.has_value()) {
+      Rng rng(0);
+      drafter_->Prepare(tokens);
+      DraftNow(*drafter_, tokens, options_.max_draft, {}, rng);
+    }
   } catch (const Error& error) {
     // Logits that are not finite are found again, and told, by the cells that decode with them: the others go on.
     if (error.kind() != ErrorKind::kInvalid) throw;
@@ -194,7 +253,7 @@ TimedText EngineSpeculationLab::Timed(
                  .rounds = {},
                  .conditions = watch.Finish()};
   text.conditions.work_seconds = work;
-  for (const SpeculationRound& round : rounds) text.rounds.push_back(RecordOf(round));
+  for (const SpeculationRound& round : rounds) text.rounds.push_back(RecordOf(round, text.drafters));
   return text;
 }
 
@@ -205,14 +264,14 @@ void EngineSpeculationLab::PrepareCosts(const Prompt& prompt, std::span<const To
   held_.resize(std::min(held_.size(), static_cast<size_t>(std::max(room, 1))));
   HoldText(*plain_, held_);
   HoldText(*speculating_, held_);
-  if (draft_alone_ != nullptr) HoldText(*draft_alone_, held_);
+  if (draft_alone_ != nullptr) HoldText(*draft_alone_, DraftsTokens(held_));
 }
 
 double EngineSpeculationLab::PlainSeconds() { return PlainSecondsOf(*plain_, held_); }
 
 std::optional<double> EngineSpeculationLab::DraftSeconds() {
   if (draft_alone_ == nullptr) return std::nullopt;
-  return PlainSecondsOf(*draft_alone_, held_);
+  return PlainSecondsOf(*draft_alone_, DraftsTokens(held_));
 }
 
 double EngineSpeculationLab::RoundSeconds(int guesses) {

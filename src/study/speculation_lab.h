@@ -28,16 +28,25 @@ struct SpeculationLabOptions {
   double draft_p_min = 0.0;
 };
 
+// Makes a drafter elsewhere that answers or says why not (Drafter::failure()). Throws when there is none: the message
+// names it.
+using DrafterFactory = std::function<std::unique_ptr<Drafter>(const ModelDrafterOptions& options)>;
+
+// What drafts: a model on this engine's backend, a drafter elsewhere, or neither: n-grams.
+struct LabDraft {
+  std::string name;  // as the user named it
+  LoadedModel* model = nullptr;
+  DrafterFactory elsewhere = nullptr;
+};
+
 // The steps on the engine.
 class EngineSpeculationLab : public SpeculationLab {
  public:
-  // `identity` is the target's: its digest takes a reading of the whole file, which pairs of one target share. `draft`
-  // is null for n-grams. All that is referred to must outlive the lab. The context holds the longest of the prompts
-  // with its text, within what the models were made for; throws kUsage for a prompt that does not fit, and for a draft
-  // with another tokenizer.
-  EngineSpeculationLab(LoadedModel& target, const ModelIdentity& identity, LoadedModel* draft,
-                       const std::string& draft_name, std::span<const PromptSet> prompt_sets,
-                       const SpeculationLabOptions& options);
+  // `identity` is the target's: its digest takes a reading of the whole file, which pairs of one target share. All
+  // that is referred to must outlive the lab. The context holds the longest of the prompts with its text, within what
+  // the models were made for; throws kUsage for a prompt that does not fit, and for a draft with another tokenizer.
+  EngineSpeculationLab(LoadedModel& target, const ModelIdentity& identity, const LabDraft& draft,
+                       std::span<const PromptSet> prompt_sets, const SpeculationLabOptions& options);
 
   PairSubject subject() const override { return subject_; }
   std::string TokenText(Token token) const override;
@@ -51,7 +60,10 @@ class EngineSpeculationLab : public SpeculationLab {
 
  private:
   std::vector<Token> Encode(const Prompt& prompt) const;
+  // The target's tokens as the draft model can read them.
+  std::vector<Token> DraftsTokens(std::span<const Token> tokens) const;
   int ContextFor(std::span<const PromptSet> prompt_sets) const;
+  std::unique_ptr<Drafter> MakeDrafter(const LabDraft& draft, int context);
   void WarmUp(const Prompt& prompt);
   // Fixed work first, then what `generate` makes, with its conditions and the rounds that it fills in.
   TimedText Timed(const std::function<Generation(std::vector<SpeculationRound>& rounds)>& generate);

@@ -1,4 +1,5 @@
 #include "study/speculation.h"
+#include "base/testing/temporary_directory.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +8,6 @@
 #include <map>
 
 #include "base/error.h"
-#include "store/testing/directory.h"
 
 namespace assay {
 namespace {
@@ -155,7 +155,7 @@ class SpeculationTest : public testing::Test {
     return found != nullptr ? found->outcome : "";
   }
 
-  TestDirectory directory_;
+  TemporaryDirectory directory_;
   Store store_{directory_ / "assay.db"};
   FakeLab lab_;
   std::vector<PromptSet> sets_ = {{"code", {{"a", "x"}, {"b", "xyz"}, {"c", "xyzab"}, {"d", "xyzabcd"}}}};

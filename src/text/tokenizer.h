@@ -59,7 +59,8 @@ class Tokenizer {
   const VocabData& vocab() const { return vocab_; }
   int size() const { return static_cast<int>(vocab_.tokens.size()); }
   TokenType type(Token token) const;
-  bool IsEndOfGeneration(Token token) const;  // as FindEndTokens() finds them
+  bool IsEndOfGeneration(Token token) const;                         // as FindEndTokens() finds them
+  std::span<const Token> end_tokens() const { return end_tokens_; }  // those, sorted
 
  protected:
   explicit Tokenizer(VocabData vocab);

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/testing/temporary_directory.h"
 #include "gguf/gguf.h"
 #include "gguf/testing/gguf_bytes.h"
 #include "run_assay.h"
@@ -21,7 +22,6 @@ using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-using testing::TemporaryDirectory;
 
 const std::string kModel = BundledPath("tiny-qwen35.gguf");
 const std::string kDraft = BundledPath("tiny-qwen35-draft.gguf");
@@ -104,7 +104,10 @@ TEST(Inspect, TellsWhatAFileHolds) {
   ASSERT_EQ(result["tensors"].size(), 108U);
   EXPECT_EQ(result["tensors"][0],
             json({{"name", "token_embd.weight"}, {"type", "F16"}, {"shape", {256, 4096}}, {"bytes", 2097152}}));
-  EXPECT_THAT(RunAssay({"inspect", kModel}).out, AllOf(HasSubstr("0-2, 4-6"), HasSubstr("blk.7.ffn_down.weight")));
+  // A float as it was written, not as the double that it becomes.
+  EXPECT_EQ(result["metadata"]["qwen35.attention.layer_norm_rms_epsilon"], 1e-6);
+  EXPECT_THAT(RunAssay({"inspect", kModel}).out, AllOf(HasSubstr("0-2, 4-6"), HasSubstr("blk.7.ffn_down.weight"),
+                                                       HasSubstr("1 (F16)"), HasSubstr(" 1e-06\n")));
 }
 
 // A file that holds the model's vocabulary alone, with other keys.
@@ -120,6 +123,23 @@ std::string VocabularyAlone(const TemporaryDirectory& folder,
   const std::string path = folder / "vocabulary.gguf";
   GgufWriter(path, metadata, {}).Finish();
   return path;
+}
+
+TEST(Inspect, TellsHowTextsBeginAndEnd) {
+  const TemporaryDirectory folder;
+  const auto pre = std::pair(std::string("tokenizer.ggml.pre"), GgufValue::Of("llama-bpe"));
+  const auto bos = std::pair(std::string("tokenizer.ggml.bos_token_id"), GgufValue::Of(uint32_t{4093}));
+  const std::string silent = VocabularyAlone(folder, {pre, bos}, "tokenizer.ggml.add_bos_token");
+  EXPECT_EQ(RunJson({"inspect", silent})["texts"],
+            json({{"begin_with", 4093}, {"said_by", "family"}, {"end_at", {4093, 4095}}}));
+  EXPECT_THAT(RunAssay({"inspect", silent}).out,
+              AllOf(HasSubstr("begin with  4093 <|endoftext|> (the habit of its family"),
+                    HasSubstr("end at      4093 <|endoftext|>, 4095 <|im_end|>")));
+  const std::string says = VocabularyAlone(folder, {pre, bos, {"tokenizer.ggml.add_bos_token", GgufValue::Of(false)}});
+  EXPECT_THAT(RunAssay({"inspect", says}).out, HasSubstr("begin with  no BOS (as the file says)"));
+  const std::string unknown = VocabularyAlone(folder, {{"tokenizer.ggml.pre", GgufValue::Of("tomorrow")}});
+  EXPECT_THAT(RunAssay({"inspect", unknown}).out, HasSubstr("none: " + unknown));
+  EXPECT_TRUE(RunJson({"inspect", unknown})["texts"].is_null());
 }
 
 TEST(Tokenize, ShowsTheTokensOfATextAsARunHasThem) {

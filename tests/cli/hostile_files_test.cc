@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/testing/temporary_directory.h"
 #include "gguf/gguf.h"
 #include "gguf/testing/gguf_bytes.h"
 #include "run_assay.h"
@@ -19,7 +20,6 @@ using ::testing::AllOf;
 using testing::GgufBytes;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-using testing::TemporaryDirectory;
 using testing::WriteBytes;
 
 constexpr uint32_t kF32 = 0, kQ4_K = 12;

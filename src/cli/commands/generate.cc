@@ -16,10 +16,10 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/measuring.h"
+#include "cli/remote_draft.h"
 #include "decode/speculate.h"
 #include "engine/loaded_model.h"
 #include "text/prompt.h"
-#include "text/same_tokenizer.h"
 
 namespace assay {
 namespace {
@@ -32,6 +32,7 @@ struct Options {
   CacheType cache = CacheType::kF16;
   GenerateOptions generate;
   ChatOptions chat;
+  RemoteDraftOptions remote;
   CommonOptions common;
 };
 
@@ -93,6 +94,7 @@ std::string_view StopName(StopReason stop) {
 
 struct Totals {
   int64_t rounds = 0, drafted = 0, accepted = 0;
+  int64_t asked = 0, failed = 0, in_time = 0, bytes = 0;  // bursts
 };
 
 Totals Sum(const std::vector<SpeculationRound>& rounds) {
@@ -101,8 +103,30 @@ Totals Sum(const std::vector<SpeculationRound>& rounds) {
     ++totals.rounds;
     totals.drafted += round.drafted;
     totals.accepted += round.accepted;
+    const DraftEvidence& burst = round.evidence;
+    if (burst.who != nullptr || burst.failed) ++totals.asked;
+    if (burst.failed) ++totals.failed;
+    if (burst.in_time) ++totals.in_time;
+    totals.bytes += burst.sent_bytes + burst.received_bytes;
   }
   return totals;
+}
+
+// What a drafter elsewhere says of itself and what came of it; null for one at home.
+Json RemoteJson(const Drafter& drafter, const Totals& totals) {
+  const std::shared_ptr<const DrafterIdentity> who = drafter.identity();
+  if (who == nullptr || who->address.empty()) return {};
+  const std::optional<std::string> failure = drafter.failure();
+  return {{"address", who->address},
+          {"backend", who->backend},
+          {"device", who->device},
+          {"machine", who->machine},
+          {"model_digest", who->model_digest},
+          {"bursts", totals.asked},
+          {"failed", totals.failed},
+          {"in_time", totals.in_time},
+          {"bytes", totals.bytes},
+          {"failure", failure ? Json(*failure) : Json()}};
 }
 
 int Run(const Options& options) {
@@ -118,18 +142,24 @@ int Run(const Options& options) {
   const SpeculationOptions speculation = Speculation(options);
   std::unique_ptr<LoadedModel> draft;
   std::unique_ptr<Drafter> drafter;
+  const ModelDrafterOptions drafter_options = {.context = options.context,
+                                               .cache = options.cache,
+                                               .max_draft = speculation.draft_length,
+                                               .min_probability = options.draft_p_min,
+                                               .target_vocab = target.model->spec.vocab};
   if (options.draft == kNgramDraft) {
     drafter = MakeNgramDrafter();
-  } else if (options.draft.starts_with("grpc://")) {
-    Fail(ErrorKind::kUnsupported, "--draft {}: this build has no remote drafts; name a model file or '{}'",
+  } else if (IsRemoteDraft(options.draft)) {
+    drafter = RemoteDraft(options.draft, options.remote, *target.model)(drafter_options);
+  } else if (options.draft.starts_with("self:")) {
+    Fail(ErrorKind::kUsage,
+         "--draft {}: generate makes no rungs; write it with `assay quantize` and name the file, or '{}'",
          options.draft, kNgramDraft);
   } else if (speculative) {
     draft = std::make_unique<LoadedModel>(options.draft, *backend);
-    RequireSameTokenizer(tokenizer, options.model, *draft->model->tokenizer, options.draft);
-    drafter = MakeModelDrafter(draft->engine, {.context = options.context,
-                                               .cache = options.cache,
-                                               .max_draft = speculation.draft_length,
-                                               .min_probability = options.draft_p_min});
+    RequireDraft(*target.model, options.model, *draft->model, options.draft);
+    WarnOfContext("-c", options.context, *draft->model);
+    drafter = MakeModelDrafter(draft->engine, drafter_options);
   }
 
   Session session(
@@ -161,7 +191,8 @@ int Run(const Options& options) {
       json["speculation"] = {{"drafter", drafter->description()},
                              {"rounds", totals.rounds},
                              {"drafted", totals.drafted},
-                             {"accepted", totals.accepted}};
+                             {"accepted", totals.accepted},
+                             {"remote", RemoteJson(*drafter, totals)}};
     }
     PrintJson(json);
   } else {
@@ -172,6 +203,10 @@ int Run(const Options& options) {
         "the draft's context holds {} tokens: from there on the text was decoded without it; a longer one (-c), or a "
         "draft that was made for more, would go on",
         *full_at);
+  }
+  if (totals.failed > 0) {
+    spdlog::warn("{} of {} drafts failed, and the text went on without them; the last time: {}", totals.failed,
+                 totals.asked, drafter->failure().value_or("unknown"));
   }
   if (options.common.json) return 0;
   spdlog::info("{} tokens of prompt, first token after {:.2f} s; {} tokens at {:.1f} tok/s; {}; {}", prompt.size(),
@@ -215,8 +250,9 @@ CommandAction AddGenerate(CLI::App& app) {
       ->capture_default_str()
       ->type_name("P");
   app.add_flag("--ignore-eos", options->generate.ignore_end, "go on after an end-of-generation token");
-  app.add_option("--draft", options->draft, "speculate: a draft model of the same tokenizer, or 'ngram'")
-      ->type_name("MODEL");
+  app.add_option("--draft", options->draft,
+                 "speculate: a draft model of the same vocabulary, 'ngram', or a draft server")
+      ->type_name("MODEL, grpc://HOST:PORT");
   app.add_option("-k,--draft-max", options->draft_length,
                  fmt::format("guesses a round, 1 to {}, or 'auto'", kMaxDraftLength))
       ->capture_default_str()
@@ -225,6 +261,7 @@ CommandAction AddGenerate(CLI::App& app) {
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str()
       ->type_name("P");
+  AddRemoteDraftOptions(app, options->remote);
   AddCacheOption(app, options->cache);
   AddCommonOptions(app, options->common, kThreads | kBackend | kSeed | kJson);
   return [options] {

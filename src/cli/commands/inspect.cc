@@ -1,18 +1,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cmath>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "base/one_line.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "gguf/gguf.h"
+#include "model/model_spec.h"
+#include "quant/rung.h"
 #include "render/text_table.h"
 
 namespace assay {
@@ -20,6 +27,8 @@ namespace {
 
 constexpr uint64_t kShownElements = 6;  // of a metadata array
 constexpr size_t kShownColumns = 100;   // of a metadata value
+
+constexpr size_t kShownEnds = 8;  // tokens that end a text
 
 struct Options {
   std::string model;
@@ -107,6 +116,17 @@ T ElementAt(const GgufArray& array, uint64_t index) {
   return value;
 }
 
+// The shortest decimal number that is this float: 1e-06, where its double would be 9.999999974752427e-07.
+Json FloatJson(float value) {
+  double shortest = value;
+  if (std::isfinite(value)) {
+    std::array<char, 32> digits{};
+    const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+    std::from_chars(digits.data(), end, shortest);
+  }
+  return shortest;
+}
+
 Json ElementJson(const GgufArray& array, uint64_t i);
 
 Json ArrayJson(const GgufArray& array) {
@@ -134,7 +154,7 @@ Json ElementJson(const GgufArray& array, uint64_t i) {
     case GgufType::kInt64:
       return ElementAt<int64_t>(array, i);
     case GgufType::kFloat32:
-      return ElementAt<float>(array, i);
+      return FloatJson(ElementAt<float>(array, i));
     case GgufType::kFloat64:
       return ElementAt<double>(array, i);
     case GgufType::kBool:
@@ -153,6 +173,8 @@ Json ValueJson(const GgufValue& value) {
       [](const auto& v) -> Json {
         if constexpr (std::is_same_v<std::decay_t<decltype(v)>, std::shared_ptr<const GgufArray>>) {
           return ArrayJson(*v);
+        } else if constexpr (std::is_same_v<std::decay_t<decltype(v)>, float>) {
+          return FloatJson(v);
         } else {
           return v;
         }
@@ -170,6 +192,15 @@ std::string ValueText(const GgufValue& value) {
     return fmt::format("{} ({} in all)", Abbreviate(list, kShownColumns), (*array)->count);
   }
   return DumpJson(ValueJson(value));
+}
+
+// " (Q4_K_M)" for the number of a rung that Assay knows, else nothing.
+std::string FileTypeName(const GgufValue& value) {
+  const auto* number = std::get_if<uint64_t>(&value.value);
+  for (const RungTraits& rung : Rungs()) {
+    if (number != nullptr && rung.file_type == *number) return fmt::format(" ({})", rung.name);
+  }
+  return "";
 }
 
 // "0-2, 4-6, 8"
@@ -196,7 +227,50 @@ std::string KeyText(const std::string& key) {
   return text;
 }
 
-void PrintAsJson(const GgufFile& file, const Summary& summary) {
+// How a run begins and ends texts, which the metadata alone does not tell.
+struct Texts {
+  std::unique_ptr<Tokenizer> tokenizer;  // null: there is none, or it cannot be used
+  std::string problem;                   // why it cannot
+  bool says_bos = false;                 // the file does; else it is the habit of its family
+};
+
+Texts ReadTexts(const GgufFile& file) {
+  Texts texts;
+  if (file.Find("tokenizer.ggml.tokens") == nullptr) return texts;
+  try {
+    texts.tokenizer = BuildTokenizer(file);
+    texts.says_bos = file.FindBool("tokenizer.ggml.add_bos_token").has_value();
+  } catch (const Error& error) {
+    texts.problem = error.what();
+  }
+  return texts;
+}
+
+Json TextsJson(const Texts& texts) {
+  if (texts.tokenizer == nullptr) return nullptr;
+  const std::optional<Token> first = texts.tokenizer->vocab().first_token();
+  return {{"begin_with", first ? Json(*first) : Json()},
+          {"said_by", texts.says_bos ? "file" : "family"},
+          {"end_at", texts.tokenizer->end_tokens()}};
+}
+
+std::string TextsText(const Texts& texts) {
+  if (texts.tokenizer == nullptr)
+    return texts.problem.empty() ? "" : "\nTexts\n  none: " + OneLine(texts.problem) + "\n";
+  const auto name = [&](Token token) {
+    return fmt::format("{} {}", token, Abbreviate(OneLine(texts.tokenizer->TokenBytes(token, true)), kShownColumns));
+  };
+  const std::optional<Token> first = texts.tokenizer->vocab().first_token();
+  const std::span<const Token> ends = texts.tokenizer->end_tokens();
+  std::vector<std::string> shown;
+  for (const Token token : ends.first(std::min(ends.size(), kShownEnds))) shown.push_back(name(token));
+  if (ends.size() > kShownEnds) shown.emplace_back("...");
+  return fmt::format("\nTexts\n  begin with  {} ({})\n  end at      {}\n", first ? name(*first) : "no BOS",
+                     texts.says_bos ? "as the file says" : "the habit of its family: the file does not say",
+                     shown.empty() ? "no token" : fmt::format("{}", fmt::join(shown, ", ")));
+}
+
+void PrintAsJson(const GgufFile& file, const Summary& summary, const Texts& texts) {
   Json metadata = Json::object();
   // Appended, since setting would search the object for each key; the keys of a file are unique.
   auto& entries = metadata.get_ref<Json::object_t&>();
@@ -227,6 +301,7 @@ void PrintAsJson(const GgufFile& file, const Summary& summary) {
              {"bytes", file.file_bytes()},
              {"bits_per_weight", summary.bits_per_weight()},
              {"metadata", std::move(metadata)},
+             {"texts", TextsJson(texts)},
              {"layers", std::move(layers)},
              {"types", std::move(types)},
              {"type_tensors", std::move(type_tensors)},
@@ -234,14 +309,16 @@ void PrintAsJson(const GgufFile& file, const Summary& summary) {
              {"tensors", std::move(tensors)}});
 }
 
-void PrintAsText(const GgufFile& file, const Summary& summary) {
+void PrintAsText(const GgufFile& file, const Summary& summary, const Texts& texts) {
   PrintText(fmt::format("{}: GGUF v{}, {}, {} parameters, {}, {:.2f} bits per weight\n", OneLine(file.path().string()),
                         file.version(),
                         OneLine(file.FindString("general.architecture").value_or("of no stated architecture")),
                         HumanCount(summary.parameters), HumanBytes(file.file_bytes()), summary.bits_per_weight()));
   TextTable metadata({{"key"}, {"value"}});
-  for (const auto& [key, value] : file.metadata()) metadata.AddRow({key, ValueText(value)});
-  PrintText("\nMetadata\n" + metadata.ToString());
+  for (const auto& [key, value] : file.metadata()) {
+    metadata.AddRow({key, ValueText(value) + (key == "general.file_type" ? FileTypeName(value) : "")});
+  }
+  PrintText("\nMetadata\n" + metadata.ToString() + TextsText(texts));
   TextTable layers({{"layers"}, {"tensors", true}, {"parameters", true}, {"bytes", true}, {"each has"}});
   for (const LayerGroup& group : summary.layers) {
     layers.AddRow({RangesText(group.layers), std::to_string(group.tensors), HumanCount(group.parameters),
@@ -274,10 +351,11 @@ CommandAction AddInspect(CLI::App& app) {
       spdlog::warn("{}: Assay cannot compute with {}: this can be looked at only", OneLine(options->model),
                    fmt::join(summary.not_computable, ", "));
     }
+    const Texts texts = ReadTexts(file);
     if (options->common.json) {
-      PrintAsJson(file, summary);
+      PrintAsJson(file, summary, texts);
     } else {
-      PrintAsText(file, summary);
+      PrintAsText(file, summary, texts);
     }
     return 0;
   };

@@ -1,14 +1,17 @@
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
+#include "base/error.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/measuring.h"
 #include "cli/progress.h"
 #include "measure/probe.h"
 #include "measure/records.h"
+#include "render/hardware_output.h"
 #include "render/measure_json.h"
 
 namespace assay {
@@ -16,6 +19,7 @@ namespace {
 
 struct Options {
   std::string database;
+  bool compare = false;
   CommonOptions common;
 };
 
@@ -53,6 +57,7 @@ std::string ResultText(const Environment& environment, const ProbeResult& probe,
   const auto line = [&](std::string_view label, const std::string& value) {
     text += fmt::format("  {:<18}{}\n", label, value);
   };
+  line("machine", environment.machine);
   line("processor", fmt::format("{}, {} cores", environment.cpu, environment.cores));
   line("instructions", environment.isa.empty() ? "portable" : fmt::format("{}", fmt::join(environment.isa, " ")));
   line("memory", HumanBytes(environment.memory_bytes));
@@ -68,7 +73,24 @@ std::string ResultText(const Environment& environment, const ProbeResult& probe,
   return text;
 }
 
+// Measures nothing.
+int CompareMachines(const Options& options) {
+  if (options.database.empty()) Fail(ErrorKind::kUsage, "--compare: of which database? name it with --db");
+  if (!std::filesystem::exists(options.database)) {
+    Fail(ErrorKind::kBadFile, "{}: there is no such file; name a database that --db made", options.database);
+  }
+  const HardwareComparison hardware = CompareStored(options.database);
+  if (options.common.json) {
+    PrintJson({{"models", HardwareJson(hardware)}});
+  } else {
+    const std::string text = HardwareText(hardware);
+    PrintText(text.empty() ? "no speeds in this database: `assay bench --db` keeps some\n" : text);
+  }
+  return 0;
+}
+
 int Run(const Options& options) {
+  if (options.compare) return CompareMachines(options);
   const int threads = options.common.threads;
   RunRecord about = NewRecord("machine", "probe", {});
   about.settings = {{"threads", std::to_string(threads)}};
@@ -88,6 +110,8 @@ int Run(const Options& options) {
 CommandAction AddMachine(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   AddDatabaseOption(app, options->database);
+  app.add_flag("--compare", options->compare,
+               "measure nothing; show each model's speed on all machines that the database has it from");
   AddCommonOptions(app, options->common, kThreads | kJson);
   return [options] { return Run(*options); };
 }

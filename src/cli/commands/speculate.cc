@@ -18,11 +18,11 @@
 #include "cli/common.h"
 #include "cli/measuring.h"
 #include "cli/progress.h"
+#include "cli/remote_draft.h"
 #include "measure/environment.h"
 #include "render/speculation_output.h"
 #include "study/speculation.h"
 #include "study/speculation_lab.h"
-#include "text/same_tokenizer.h"
 
 namespace assay {
 namespace {
@@ -41,6 +41,7 @@ struct Options {
   SpeculationSettings settings;
   CacheType cache = CacheType::kF16;
   ChatOptions chat;
+  RemoteDraftOptions remote;
   CommonOptions common;
 };
 
@@ -101,21 +102,25 @@ std::vector<PromptSet> ReadPrompts(const Options& options) {
 struct DraftSource {
   std::string argument;
   std::optional<Rung> self;     // the target's own weights at this rung
-  std::unique_ptr<Model> file;  // a file of its own; without either: n-grams
+  std::unique_ptr<Model> file;  // a file of its own
+  DrafterFactory elsewhere;     // a draft server's; without any of them: n-grams
 
   std::string name() const { return file != nullptr ? std::filesystem::path(argument).filename().string() : argument; }
 };
 
-// All drafts are looked at before the first is measured: a wrong one is known at once.
+// All drafts are looked at before the first is measured: a wrong one is known at once. But draft servers, whose
+// sessions are few, when their turn comes.
 std::vector<DraftSource> OpenDrafts(const Options& options, const Model& target) {
   std::vector<DraftSource> drafts;
   for (const std::string& argument : options.drafts) {
-    DraftSource draft{argument, std::nullopt, nullptr};
+    DraftSource draft{argument, std::nullopt, nullptr, nullptr};
     if (argument.starts_with(kSelfPrefix)) {
       draft.self = ParseRung(argument.substr(kSelfPrefix.size())).rung;
+    } else if (IsRemoteDraft(argument)) {
+      draft.elsewhere = RemoteDraft(argument, options.remote, target);
     } else if (argument != kNgramDraft) {
       draft.file = Model::Open(argument);
-      RequireSameTokenizer(*target.tokenizer, options.target, *draft.file->tokenizer, argument);
+      RequireDraft(target, options.target, *draft.file, argument);
     }
     drafts.push_back(std::move(draft));
   }
@@ -155,7 +160,7 @@ PairResult MeasureDraft(const Options& options, Store& store, LoadedModel& targe
   const std::unique_ptr<LoadedModel> draft = Load(source, options, *target.model, target.engine.backend());
   int longest = 0;
   for (const DraftSetting& length : options.settings.lengths) longest = std::max(longest, length.options.draft_length);
-  EngineSpeculationLab lab(target, identity, draft.get(), name, sets,
+  EngineSpeculationLab lab(target, identity, {.name = name, .model = draft.get(), .elsewhere = source.elsewhere}, sets,
                            {.threads = options.common.threads,
                             .cache = options.cache,
                             .tokens = options.settings.tokens,
@@ -206,8 +211,10 @@ int Run(Options& options) {
 CommandAction AddSpeculate(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   app.add_option("--target", options->target, "the model whose text it is")->required()->type_name("MODEL");
-  app.add_option("--draft", options->drafts,
-                 "what drafts: model files, self:RUNG (the target's own weights at another rung) or ngram")
+  app.add_option(
+         "--draft", options->drafts,
+         "what drafts: model files, self:RUNG (the target's own weights at another rung), ngram or grpc://HOST:PORT (a "
+         "draft server)")
       ->required()
       ->type_name("DRAFT");
   app.add_option("-k,--draft-max", options->lengths,
@@ -235,6 +242,7 @@ CommandAction AddSpeculate(CLI::App& app) {
       ->capture_default_str()
       ->type_name("P");
   app.add_option("--db", options->database, "database that keeps every run")->capture_default_str()->type_name("FILE");
+  AddRemoteDraftOptions(app, options->remote);
   AddPlaceboOption(app, options->settings.placebo);
   AddCacheOption(app, options->cache);
   AddCommonOptions(app, options->common, kThreads | kBackend | kSeed | kJson);

@@ -332,6 +332,13 @@ TEST_P(EveryArchitecture, SaysWhatAKeyAsksForOrRefusesItByName) {
   }
 }
 
+// No epsilon is right for all models: a file that does not say its own is not guessed for.
+TEST_P(EveryArchitecture, NeedsTheEpsilonOfItsNorms) {
+  ChangedFile changed(File());
+  std::erase_if(changed.metadata(), [](const auto& entry) { return entry.first.ends_with("_epsilon"); });
+  EXPECT_NE(MessageOf(changed.Write(), ErrorKind::kBadFile).find("_epsilon' is missing"), std::string::npos);
+}
+
 // As many prediction heads as blocks leave no model.
 TEST_P(EveryArchitecture, RefusesToBeAllPredictionHeads) {
   ChangedFile changed(File());
