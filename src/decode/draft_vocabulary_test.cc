@@ -11,7 +11,6 @@
 #include "base/file.h"
 #include "base/testing/temporary_directory.h"
 #include "decode/speculate.h"
-#include "gguf/testing/gguf_bytes.h"
 #include "gguf/testing/other_vocabulary.h"
 
 namespace assay {
