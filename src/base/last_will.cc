@@ -27,14 +27,14 @@ std::array<std::atomic<const char*>, 256> doomed{};
 std::array<std::atomic<const MapEntry*>, 4096> maps{};
 std::atomic<const char*> last_note{nullptr};
 
-template <typename T, size_t n>
-int TakeSlot(std::array<std::atomic<const T*>, n>& slots, const T* entry) {
+template <typename T, size_t kSlots>
+int TakeSlot(std::array<std::atomic<const T*>, kSlots>& slots, const T* entry) {
   // From the last one that is in use on: what was doomed later lies behind, and is removed earlier.
-  size_t begin = n;
+  size_t begin = kSlots;
   while (begin > 0 && slots[begin - 1].load() == nullptr) --begin;
-  for (size_t i = begin; i < begin + n; ++i) {
+  for (size_t i = begin; i < begin + kSlots; ++i) {
     const T* free = nullptr;
-    if (slots[i % n].compare_exchange_strong(free, entry)) return static_cast<int>(i % n);
+    if (slots[i % kSlots].compare_exchange_strong(free, entry)) return static_cast<int>(i % kSlots);
   }
   return -1;
 }

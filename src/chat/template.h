@@ -29,6 +29,8 @@ class ChatTemplate {
   // `name` stands in messages. Throws kBadFile, with the line, for a template that cannot be understood.
   ChatTemplate(std::string_view source, std::string name);
   ~ChatTemplate();
+  ChatTemplate(const ChatTemplate&) = delete;
+  ChatTemplate& operator=(const ChatTemplate&) = delete;
   ChatTemplate(ChatTemplate&&) noexcept;
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
 

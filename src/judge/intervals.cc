@@ -87,8 +87,7 @@ double StudentQuantile(double level, double degrees) {
 }
 
 Estimate::Estimate(std::span<const double> values, std::string_view unit, Order order, Scale scale)
-    : units_(static_cast<int>(values.size())), unit_(unit), scale_(scale) {
-  error_ = kInfinity;
+    : error_(kInfinity), units_(static_cast<int>(values.size())), unit_(unit), scale_(scale) {
   if (values.empty()) return;
   mean_ = Mean(values);
   if (values.size() < 2) return;

@@ -119,6 +119,7 @@ double Predict(Texts texts, const RoundCosts& costs) {
     if (!text->speculative.rounds.empty()) prompts[text->prompt].push_back(text);
   }
   std::vector<double> logs;
+  logs.reserve(prompts.size());
   for (const auto& [prompt, own] : prompts) logs.push_back(std::log(PredictText(own, costs)));
   return logs.empty() ? 1.0 : std::exp(Mean(logs));
 }

@@ -65,7 +65,7 @@ class WideHash {
 
   void AddStripe(const uint8_t* bytes) {
     for (size_t i = 0; i < kLanes; ++i) {
-      std::array<uint64_t, 2> words;
+      std::array<uint64_t, 2> words = {};
       std::memcpy(words.data(), bytes + i * sizeof(words), sizeof(words));
       lanes_[i].Mix(words[0], words[1]);
     }

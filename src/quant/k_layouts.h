@@ -77,7 +77,7 @@ struct PlainCodes {
   static int Value(int8_t code) { return code; }
 };
 struct LevelCodes {
-  static int Value(int8_t code) { return kIq4NlLevels[static_cast<size_t>(code)]; }
+  static int Value(int8_t code) { return kIq4NlLevels[static_cast<uint8_t>(code)]; }
 };
 
 }  // namespace assay

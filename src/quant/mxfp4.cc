@@ -36,7 +36,7 @@ double ErrorAt(const Mxfp4Problem& problem, float scale, int8_t* code) {
   for (int i = 0; i < kBlock; ++i) {
     code[i] = static_cast<int8_t>(NearestIndex(problem.x[i] * inverse));
     const double off =
-        static_cast<double>(problem.x[i]) - static_cast<double>(scale) * kMxfp4Levels[static_cast<size_t>(code[i])];
+        static_cast<double>(problem.x[i]) - static_cast<double>(scale) * kMxfp4Levels[static_cast<uint8_t>(code[i])];
     error += (problem.importance == nullptr ? 1.0 : static_cast<double>(problem.importance[i])) * off * off;
   }
   return error;

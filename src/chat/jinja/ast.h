@@ -55,8 +55,8 @@ struct CallArguments {
 };
 
 struct Expr {
-  ExprKind kind;
-  int line;
+  ExprKind kind = {};
+  int line = 0;
   int depth = 1;  // of the tree below
   NameId name = -1;
   std::string text;
@@ -99,8 +99,8 @@ enum class StatementKind : uint8_t {
 };
 
 struct Statement {
-  StatementKind kind;
-  int line;
+  StatementKind kind = {};
+  int line = 0;
   NameId name = -1;
   std::string text;
   Target target;

@@ -52,10 +52,12 @@ struct Dict {
 class Value {
  public:
   Value() = default;  // None
+  // NOLINTBEGIN(google-explicit-constructor): what C++ has is a value as it stands
   Value(bool value) : rep_(value) {}
   Value(int64_t value) : rep_(value) {}
   Value(double value) : rep_(value) {}
   Value(std::shared_ptr<Object> object) : rep_(std::move(object)) {}
+  // NOLINTEND(google-explicit-constructor)
   template <typename T>
   Value(T*) = delete;  // would be a bool
 

@@ -12,11 +12,14 @@ namespace {
 // keys, experts may stand beside the dense network, and each layer may add an embedding of its own.
 class Gemma4Builder {
  public:
-  explicit Gemma4Builder(const GgufFile& file) : builder_(file), file_(file), width_(builder_.spec.width) {
+  explicit Gemma4Builder(const GgufFile& file)
+      : builder_(file),
+        file_(file),
+        width_(builder_.spec.width),
+        input_width_(builder_.keys.Count("embedding_length_per_layer_input")),
+        own_kv_(builder_.layers() - builder_.keys.Count("attention.shared_kv_layers")) {
     builder_.spec.embedding_scale = std::sqrt(static_cast<float>(width_));
     builder_.spec.logit_softcap = builder_.keys.NonNegativeOr("final_logit_softcapping", 0.0F);
-    input_width_ = builder_.keys.Count("embedding_length_per_layer_input");
-    own_kv_ = builder_.layers() - builder_.keys.Count("attention.shared_kv_layers");
     if (own_kv_ < 1) {
       Fail(ErrorKind::kBadFile, "{}: attention.shared_kv_layers leaves no layer of {} with keys and values; {}",
            file.path().string(), builder_.layers(), kGetAgain);
