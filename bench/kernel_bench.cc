@@ -1,6 +1,6 @@
 // Products of the cpu backend against the limits of the machine: a token at a time against the bandwidth of its memory,
 // a prompt against its int8 peak, and what a batch costs as a multiple of one token. All threads that the process may
-// use.
+// use. After the library's options: a backend, such as cpu:avx2.
 
 #include <benchmark/benchmark.h>
 
@@ -10,6 +10,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "backend/backend.h"
@@ -28,6 +29,11 @@ struct Limits {
   double read_bandwidth = MeasureReadBandwidth(HardwareThreads(), 1.0);
   double int8_ops = MeasurePeak(HardwareThreads(), 0.3).int8_ops;
 };
+
+std::string& BackendName() {
+  static std::string name = "cpu";
+  return name;
+}
 
 const Limits& MachineLimits() {
   static const Limits limits;
@@ -70,7 +76,7 @@ const Matrices& MatricesOf(const FormatTraits& traits, Backend& backend) {
 }
 
 void Product(benchmark::State& state, const FormatTraits& traits, Arithmetic arithmetic) {
-  static const std::unique_ptr<Backend> backend = MakeBackend("cpu", HardwareThreads());
+  static const std::unique_ptr<Backend> backend = MakeBackend(BackendName(), HardwareThreads());
   static std::map<Format, double> seconds_of_one;
   const Matrices& matrices = MatricesOf(traits, *backend);
   const auto tokens = static_cast<int>(state.range(0));
@@ -99,7 +105,8 @@ void Product(benchmark::State& state, const FormatTraits& traits, Arithmetic ari
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  if (argc == 2) assay::BackendName() = argv[1];
+  if (argc > 2 && benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   for (const assay::FormatTraits& traits : assay::Formats()) {
     const auto add = [&](const std::string& name, assay::Arithmetic arithmetic, const std::vector<int64_t>& tokens) {
       const auto run = [&traits, arithmetic](benchmark::State& state) { assay::Product(state, traits, arithmetic); };
@@ -113,7 +120,8 @@ int main(int argc, char** argv) {
   const assay::Limits& limits = assay::MachineLimits();
   benchmark::AddCustomContext("read_bandwidth", fmt::format("{:.1f} GB/s", limits.read_bandwidth / 1e9));
   benchmark::AddCustomContext("int8_peak", fmt::format("{:.0f} Gop/s", limits.int8_ops / 1e9));
-  benchmark::AddCustomContext("backend", assay::MakeBackend("cpu", assay::HardwareThreads())->description());
+  benchmark::AddCustomContext("backend",
+                              assay::MakeBackend(assay::BackendName(), assay::HardwareThreads())->description());
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
 }

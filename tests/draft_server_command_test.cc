@@ -39,6 +39,7 @@ class Server {
       const int nowhere = open("/dev/null", O_WRONLY);
       dup2(nowhere, STDERR_FILENO);
       std::vector<char*> argv;
+      argv.reserve(arguments.size() + 1);
       for (std::string& argument : arguments) argv.push_back(argument.data());
       argv.push_back(nullptr);
       execv(ASSAY_PROGRAM, argv.data());

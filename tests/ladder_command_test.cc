@@ -175,7 +175,9 @@ TEST_F(LadderCommandTest, NothingThatItDidNotWriteIsOverwritten) {
 }
 
 TEST_F(LadderCommandTest, ASourceThatIsQuantisedIsToldOnce) {
-  const Outcome outcome = RunAssay({"ladder",    BundledPath("tiny-qwen3-Q8_0.gguf"),
+  const std::string source = (folder_ / "q8.gguf").string();
+  ASSERT_EQ(RunAssay({"quantize", BundledPath("tiny-qwen35-draft.gguf"), source, "Q8_0"}).exit_code, 0);
+  const Outcome outcome = RunAssay({"ladder",    source,
                                     "--text",    BundledPath("eval_prose.txt"),
                                     "--types",   "Q4_0,Q2_K",
                                     "--windows", "2",

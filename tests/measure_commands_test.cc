@@ -12,6 +12,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/file.h"
@@ -222,18 +224,23 @@ TEST(PerplexityCommandTest, TheAdviceForLogitsThatAreNotFiniteIsNotWhatWasDoneAl
   EXPECT_THAT(advice("f32"), ::testing::Not(HasSubstr("--cache")));
 }
 
-TEST(PerplexityCommandTest, ABaseThatReadsTheTextAsOtherTokensIsRefused) {
+// The bundled draft model with another value of a key.
+std::string DraftWith(const std::string& key, GgufValue value) {
   const GgufFile file = GgufFile::Open(BundledPath(kDraft));
   GgufMetadata metadata = file.metadata();
-  SetMetadata(metadata, "tokenizer.ggml.pre", GgufValue::Of("gpt-2"));  // a stop and the end of its line are two pieces
+  SetMetadata(metadata, key, std::move(value));
   std::vector<GgufTensorInfo> infos;
   for (const GgufTensor& tensor : file.tensors()) infos.push_back({tensor.name, tensor.shape, tensor.format});
-  const std::string other = WriteTemporary("other-rules.gguf", "");
-  {
-    GgufWriter writer(other, metadata, infos);
-    for (const GgufTensor& tensor : file.tensors()) writer.WriteData(tensor.data);
-    writer.Finish();
-  }
+  std::string path = WriteTemporary("other-" + key + ".gguf", "");
+  GgufWriter writer(path, metadata, infos);
+  for (const GgufTensor& tensor : file.tensors()) writer.WriteData(tensor.data);
+  writer.Finish();
+  return path;
+}
+
+TEST(PerplexityCommandTest, ABaseThatReadsTheTextAsOtherTokensIsRefused) {
+  // A stop and the end of its line are two pieces.
+  const std::string other = DraftWith("tokenizer.ggml.pre", GgufValue::Of("gpt-2"));
   const auto compare = [&](const std::string& text) {
     return RunAssay({"perplexity", "-m", other, "--base", BundledPath(kDraft), "-f", text, "-c", "16"});
   };
@@ -321,6 +328,44 @@ TEST(BenchCommandTest, WrongRequestsAreUsageErrors) {
   ExpectOneLineError(RunAssay({"bench", "-m", model, "-p", "1,x"}), 2, "-p");
   ExpectOneLineError(RunAssay({"bench"}), 2, "--model");
   ExpectOneLineError(RunAssay({"bench", "-m", "/nonexistent.gguf"}), 3, "/nonexistent.gguf");
+}
+
+// A model beyond the context that it was trained for gives figures that nobody should compare, in whatever part it
+// plays.
+TEST(MeasureCommandsTest, EveryModelBeyondItsContextIsWarnedOf) {
+  const std::string model = BundledPath(kModel), text = BundledPath("eval_prose.txt");
+  const std::string small = DraftWith("qwen35.context_length", GgufValue::Of(uint32_t{64}));
+  const auto said = [](const std::vector<std::string>& arguments) {
+    const Outcome outcome = RunAssay(arguments);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    return outcome.err;
+  };
+  const std::string trained = small + " was trained for 64";
+  EXPECT_THAT(said({"perplexity", "-m", small, "-f", text, "-c", "80", "--windows", "4"}), HasSubstr(trained));
+  EXPECT_THAT(said({"perplexity", "-m", model, "--base", small, "-f", text, "-c", "80", "--windows", "4"}),
+              HasSubstr(trained));
+  EXPECT_THAT(said({"perplexity", "-m", model, "--base", small, "-f", text, "-c", "64", "--windows", "4"}),
+              ::testing::Not(HasSubstr("trained for")));
+  const std::string bench =
+      said({"bench", "-m", small, "-p", "50", "-n", "8", "-d", "0,60", "-r", "1", "--no-placebo"});
+  EXPECT_THAT(bench, HasSubstr("pp50 @ d60: 110 tokens, but " + trained));
+  EXPECT_THAT(bench, HasSubstr("tg8 @ d60: 68 tokens, but " + trained));
+  EXPECT_THAT(bench, ::testing::Not(HasSubstr("pp50: 50 tokens")));
+  const std::vector<std::string> generate = {"generate", "-m", model, "--draft", small, "-p", "It was", "-n"};
+  const auto generates = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = generate;
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return said(arguments);
+  };
+  EXPECT_THAT(generates({"1", "-c", "80"}), HasSubstr(trained));
+  EXPECT_THAT(generates({"80", "--ignore-eos"}), HasSubstr("the draft's context holds 64 tokens"));
+}
+
+TEST(MeasureCommandsTest, MoreThreadsThanProcessorsAreWarnedOf) {
+  const std::string more = std::to_string(std::thread::hardware_concurrency() + 1);
+  const Outcome outcome =
+      RunAssay({"bench", "-m", BundledPath(kDraft), "-p", "8", "-n", "0", "-r", "1", "--no-placebo", "-t", more});
+  EXPECT_THAT(outcome.err, HasSubstr("-t " + more + ": this process may use"));
 }
 
 TEST(MeasureCommandsTest, WhatIsMeasuredIsKept) {

@@ -81,7 +81,7 @@ TEST(RemoteCommands, WhatCannotBeReachedOrDoesNotFitIsOneLine) {
   ExpectOneLineError(Generate("grpc://127.0.0.1:1"), 1, "grpc://127.0.0.1:1");
   ExpectOneLineError(Generate("grpc://127.0.0.1"), 2, "grpc://127.0.0.1");
   Server server({"--token-file", WriteTemporary("token", "secret\n")});
-  ExpectOneLineError(Generate(server.url()), 2, "--token-file");
+  ExpectOneLineError(Generate(server.url()), 2, "--draft-token-file");
   ExpectOneLineError(Generate(server.url(), {"--draft-token-file", WriteTemporary("empty", "")}), 2,
                      "--draft-token-file");
   EXPECT_EQ(Generate(server.url(), {"--draft-token-file", WriteTemporary("same-token", "secret\n")}).exit_code, 0);

@@ -3,8 +3,8 @@
 # be, one the client's machine, the other the draft server's; tools/lan_box.py runs in them and has the options. They, and
 # all that runs in them, are gone when it ends, however it ends. Nothing of the machine's own network is touched.
 #
-# Needs Linux, iproute2, util-linux and python3. Exits with 77 and a reason where namespaces are not to be had: neither as
-# root nor as a user who may make them.
+# Needs Linux, iproute2, util-linux, python3 and, for the table, openssl. Exits with 77 and a reason where something of it
+# is missing or namespaces are not to be had: neither as root nor as a user who may make them.
 set -u
 skip() {
   printf 'lan.sh: %s\n' "$1" >&2
@@ -14,6 +14,7 @@ skip() {
 for tool in ip tc unshare mount python3; do
   command -v "$tool" >/dev/null 2>&1 || skip "$tool is missing; install iproute2, util-linux and python3"
 done
+[ "${1:-}" != table ] || command -v openssl >/dev/null 2>&1 || skip 'openssl is missing; install it'
 folder=$(cd "$(dirname "$0")" && pwd) || exit 1
 # The private /run is where ip keeps the names of namespaces.
 box='mount -t tmpfs tmpfs /run && mkdir /run/netns && ip netns add server && ip link set lo up &&

@@ -3,8 +3,8 @@
 
 `links` sets up each link, says what makes it slow and what a message of 300 bytes takes to go over it and come back, and
 what a long stream passes in a second.
-`table` runs `assay speculate` with the draft at home and then, over each link, with a draft server in the other namespace:
-the table of the study's cross-device experiment. Both "machines" get half of the processors each.
+`table` runs `assay speculate` over each link, with the draft at home and with a draft server in the other namespace: the
+table of the study's cross-device experiment. Both "machines" get half of the processors each.
 
 A link's rate is made by `tc tbf`, its delay and loss by `tc netem`, where the kernel has them, else by a relay in the
 path (tests/lan/delay_relay.cc). The delay is such that the round trip is what the link's name says, kernel and relay
@@ -185,6 +185,7 @@ class Box:
                 "loss": link.loss,
                 "rate_by": self.rate_by,
                 "delay_by": self.delay_by,
+                "path_ms": path_ms,  # without delay
                 "added_one_way_ms": one_way_us / 1e3,
                 "measured_ms": self.ping(),
                 "measured_mbit": size * 8 / (1e3 * stream_ms),
@@ -221,9 +222,10 @@ def make_keys(folder):
     return server, ["--draft-token-file", str(token), "--draft-ca", str(certificate)]
 
 
-def speculate(box, arguments, draft, options, cpus):
-    """runs[] of `assay speculate --json` with that draft: one for each prompt set."""
-    command = [box.program("assay"), "speculate", "--target", arguments.target, "--draft", draft, "-k", arguments.k]
+def speculate(box, arguments, remote, options, cpus):
+    """runs[] of `assay speculate --json`, one for each prompt set: with the draft at home, and with the remote one."""
+    command = [box.program("assay"), "speculate", "--target", arguments.target, "--draft", arguments.draft, remote]
+    command += ["-k", arguments.k]
     command += ["-n", str(arguments.tokens), "-r", str(arguments.repetitions), "--json", *options]
     for prompts in arguments.prompts:
         command += ["--prompts", prompts]
@@ -233,23 +235,24 @@ def speculate(box, arguments, draft, options, cpus):
         raise BoxError(f"{' '.join(command)}: {result.stderr.strip()}")
     if result.stderr.strip():
         print(result.stderr.strip(), file=sys.stderr)
-    return json.loads(result.stdout)["runs"]
+    runs = json.loads(result.stdout)["runs"]
+    return [run for run in runs if run["draft"] != remote], [run for run in runs if run["draft"] == remote]
 
 
 def measure_table(box, arguments):
     home, away = halves()
     server_options, client_options = make_keys(box.folder)
-    rows = [{"link": "local", "runs": speculate(box, arguments, arguments.draft, [], home)}]
+    rows = []
     for link in LINKS:
         row = box.take(link)
         command = [box.program("assay"), "draft-server", "-m", arguments.draft, "--listen", f"{SERVER}:{DRAFT_PORT}"]
         with running(on_server(command + server_options), box.folder / "server.log", accepts(SERVER, DRAFT_PORT), away):
             with box.reached(DRAFT_PORT) as address:
-                row["runs"] = speculate(box, arguments, f"grpcs://{address}", client_options, home)
+                row["local"], row["runs"] = speculate(box, arguments, f"grpcs://{address}", client_options, home)
         rows.append(row)
     for row in rows:
         # Each against its own baseline, measured in turns with it: what the machine did meanwhile cancels.
-        for run, local in zip(row["runs"], rows[0]["runs"]):
+        for run, local in zip(row["runs"], row["local"]):
             known = run["speedup"] is not None and local["speedup"] is not None
             run["against_local"] = run["speedup"] / local["speedup"] - 1.0 if known else None
     return {"schema": 1, "target": arguments.target, "draft": arguments.draft, "k": arguments.k,
@@ -281,9 +284,9 @@ def print_table(table):
     cpus = table["processors"]
     print(f"  {table['target']}, draft {table['draft']}, k={table['k']}; the client has {len(cpus['client'])} "
           f"processors, the server {len(cpus['server'])}" + (", the same" if cpus["client"] == cpus["server"] else ""))
-    print("  against local: the speed-ups, each over its own baseline; overhead: what a round waits beyond the draft's own")
-    print("  time, median; hidden: bursts with none; in time: bursts that were there before they were asked for")
-    for row in table["rows"][1:]:
+    print("  against local: of the speed-ups, each over its own baseline, beside the local draft of the same run; overhead:")
+    print("  what a round waits beyond the draft's own time, median; hidden: bursts with none; in time: there before asked for")
+    for row in table["rows"]:
         print(f"  {row['link']}: rate by {row['rate_by']}, delay and loss by {row['delay_by']}")
 
 
@@ -294,9 +297,9 @@ def print_set(rows, place):
 
     lines = [["draft", "round trip ms", "tok/s", "speed-up", "against local", "accepted", "overhead ms", "hidden",
               "in time", "bytes", "identical"]]
-    for row in rows:
+    for row in [{"link": "local", "runs": rows[0]["local"]}, *rows]:
         run = row["runs"][place]
-        burst = run.get("burst") or {} if row["link"] != "local" else {}
+        burst = (run["burst"] if "measured_ms" in row else None) or {}
         sizes = [burst.get(name) for name in ("sent_bytes", "received_bytes")]
         lines.append([
             row["link"],
@@ -343,7 +346,7 @@ def main():
             return 0
         table = measure_table(box, arguments)
         print(json.dumps(table)) if arguments.json else print_table(table)
-        return 1 if any(run["identical"] is False for row in table["rows"] for run in row["runs"]) else 0
+        return 1 if any(run["identical"] is False for row in table["rows"] for run in row["runs"] + row["local"]) else 0
 
 
 if __name__ == "__main__":

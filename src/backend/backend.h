@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -49,6 +50,8 @@ struct WeightSource {
   Format format = Format::kF32;
   int64_t rows = 0, columns = 0, experts = 1;
   std::span<const uint8_t> data;  // GGUF layout: experts * rows * bytes of a row
+  // Called (if set) by backends that copy, from the loading thread, with parts of the data that will not be read again.
+  std::function<void(std::span<const uint8_t> part)> taken = {};
 };
 
 // How products with quantised weights take their activations. A batch of any size has the bits of its single tokens in

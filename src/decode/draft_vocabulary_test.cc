@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/testing/temporary_directory.h"
 #include "decode/speculate.h"
-#include "gguf/testing/gguf_bytes.h"
 #include "gguf/testing/other_vocabulary.h"
 
 namespace assay {
@@ -54,7 +54,7 @@ class DraftVocabularyTest : public ::testing::Test {
 
   std::unique_ptr<Backend> backend_ = MakeBackend("", 2);
   Loaded target_{kModels / "tiny-qwen35.gguf", *backend_};
-  testing::TemporaryDirectory folder_;
+  TemporaryDirectory folder_;
   std::vector<Token> prompt_, text_;
   std::vector<SpeculationRound> rounds_;
 
@@ -101,7 +101,7 @@ TEST_F(DraftVocabularyTest, GuessesAreDrawnFromWhatBothKnow) {
   const auto drafter = MakeModelDrafter(draft.engine, {.context = 512, .target_vocab = vocab()});
   drafter->Prepare(prompt_);
   Rng rng(3);
-  const Draft guesses = drafter->Propose(prompt_, 16, {.temperature = 1.5F}, rng);
+  const Draft guesses = DraftNow(*drafter, prompt_, 16, {.temperature = 1.5F}, rng);
   EXPECT_FALSE(guesses.tokens.empty());
   for (const Distribution& distribution : guesses.distributions) {
     EXPECT_EQ(distribution.size(), static_cast<size_t>(vocab()));

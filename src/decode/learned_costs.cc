@@ -73,14 +73,16 @@ void LearnedCosts::AddPrompt(int tokens, double seconds) {
   read_ = 1.0;
 }
 
+double LearnedCosts::ReadingOf(int tokens, int guesses, double seconds) const {
+  return std::clamp(seconds - guesses * guess(), 0.0, tokens * guess());
+}
+
 void LearnedCosts::AddReading(int unread, int guesses, double seconds) {
-  reading_seconds_ = kReadingMemory * reading_seconds_ + seconds - guesses * guess();
+  reading_seconds_ = kReadingMemory * reading_seconds_ + ReadingOf(unread, guesses, seconds);
   read_ = kReadingMemory * read_ + unread;
 }
 
-void LearnedCosts::AddAfterWhole(int guesses, double seconds) {
-  after_whole_.Add(std::max(0.0, seconds - guesses * guess()));
-}
+void LearnedCosts::AddAfterWhole(int guesses, double seconds) { after_whole_.Add(ReadingOf(1, guesses, seconds)); }
 
 void LearnedCosts::Age() {
   guess_.ForgetOldest();

@@ -67,6 +67,9 @@ class LearnedCosts {
     bool warm = false;
   };
   const Recent& OfBatch(int tokens) const { return verify_[static_cast<size_t>(tokens)].seconds; }
+  // What of a draft's time was reading: no token takes longer to read than a guess, whatever a hiccup of the clock
+  // says.
+  double ReadingOf(int tokens, int guesses, double seconds) const;
   double HopedBatch(int tokens) const;
   double FromNeighbours(int tokens) const;
 

@@ -59,11 +59,13 @@ class Loader {
     const GgufTensor& tensor = *spec.tensor;
     Rows rows = RowsOf(spec);
     weights_.bytes_per_token += rows.data.size() / static_cast<uint64_t>(experts) * static_cast<uint64_t>(used);
-    auto weight = backend_.Load(Source(tensor, rows.data, rows.count / experts, experts));
-    if (!weight->reads_source) {
-      file_.Forget(tensor, backend_.pool());
-    } else if (!rows.gathered.empty()) {
-      weights_.gathered.push_back(std::move(rows.gathered));
+    const auto forget = [this](std::span<const uint8_t> part) { file_.Forget(part, backend_.pool()); };
+    WeightSource source = Source(tensor, rows.data, rows.count / experts, experts);
+    source.taken = forget;
+    auto weight = backend_.Load(source);
+    if (!rows.gathered.empty()) {
+      if (weight->reads_source) weights_.gathered.push_back(std::move(rows.gathered));
+      forget(tensor.data);
     }
     return weight;
   }

@@ -98,8 +98,9 @@ class GgufFile {
   const GgufMetadata& metadata() const { return metadata_; }
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
 
-  // The tensor's data will not be read soon: its pages leave this process's memory, and come back when they are.
-  void Forget(const GgufTensor& tensor, ThreadPool& pool) const;
+  // This part of a tensor's data will not be read soon: its pages leave this process's memory, and come back when they
+  // are. Other memory is left alone.
+  void Forget(std::span<const uint8_t> part, ThreadPool& pool) const;
 
   const GgufTensor* FindTensor(std::string_view name) const;  // null if absent
   const GgufValue* Find(std::string_view key) const;          // null if absent

@@ -68,8 +68,8 @@ std::string ModelStem(const std::filesystem::path& path) {
   return std::string(rest.substr(0, rest.size() - number - 1));
 }
 
-void GgufFile::Forget(const GgufTensor& tensor, ThreadPool& pool) const {
-  for (const MappedFile& map : maps_) map.Forget(tensor.data, pool);
+void GgufFile::Forget(std::span<const uint8_t> part, ThreadPool& pool) const {
+  for (const MappedFile& map : maps_) map.Forget(part, pool);
 }
 
 GgufPart GgufFile::MapPart(const std::filesystem::path& path, TensorTypes types) {

@@ -11,16 +11,14 @@ ComputeThread::~ComputeThread() {
   {
     const std::scoped_lock lock(mutex_);
     ending_ = true;
+    changed_.notify_one();
   }
-  changed_.notify_one();
   thread_.join();
 }
 
 void ComputeThread::Post(std::function<void()> job) {
-  {
-    const std::scoped_lock lock(mutex_);
-    jobs_.push_back(std::move(job));
-  }
+  const std::scoped_lock lock(mutex_);
+  jobs_.push_back(std::move(job));
   changed_.notify_one();
 }
 

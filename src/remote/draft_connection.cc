@@ -36,14 +36,12 @@ std::shared_ptr<grpc::Channel> MakeChannel(const DraftConnectionOptions& options
 
 }  // namespace
 
-void* DraftConnection::Tag(Event event) { return reinterpret_cast<void*>(event); }
-
 DraftConnection::DraftConnection(const DraftConnectionOptions& options)
     : channel_(MakeChannel(options)), stub_(wire::Draft::NewStub(channel_)) {
   if (!options.token.empty()) context_.AddMetadata("authorization", "Bearer " + options.token);
   outgoing_.push_back(assay::Write(options.hello));
   stream_ = stub_->PrepareAsyncSession(&context_, &queue_);
-  stream_->StartCall(Tag(kStarted));
+  stream_->StartCall(&tags_[kStarted]);
 }
 
 DraftConnection::~DraftConnection() {
@@ -61,7 +59,7 @@ bool DraftConnection::Poll(Clock::time_point deadline) {
   void* tag = nullptr;
   bool ok = false;
   if (queue_.AsyncNext(&tag, &ok, deadline) != grpc::CompletionQueue::GOT_EVENT) return false;
-  Handle(static_cast<Event>(reinterpret_cast<intptr_t>(tag)), ok);
+  Handle(*static_cast<Event*>(tag), ok);
   return true;
 }
 
@@ -79,17 +77,17 @@ void DraftConnection::Handle(Event event, bool ok) {
   if (!ok) return AskWhy();
   switch (event) {
     case kStarted:
-      stream_->Read(&incoming_, Tag(kRead));
+      stream_->Read(&incoming_, &tags_[kRead]);
       sent_bytes_ += static_cast<int64_t>(outgoing_.front().ByteSizeLong()) + kFrameBytes;
-      stream_->Write(outgoing_.front(), Tag(kWrote));
+      stream_->Write(outgoing_.front(), &tags_[kWrote]);
       break;
     case kRead:
       Receive();
-      if (!ended_) stream_->Read(&incoming_, Tag(kRead));
+      if (!ended_) stream_->Read(&incoming_, &tags_[kRead]);
       break;
     case kWrote:
       outgoing_.pop_front();
-      if (!outgoing_.empty()) stream_->Write(outgoing_.front(), Tag(kWrote));
+      if (!outgoing_.empty()) stream_->Write(outgoing_.front(), &tags_[kWrote]);
       break;
     case kFinished:
       break;
@@ -97,7 +95,7 @@ void DraftConnection::Handle(Event event, bool ok) {
 }
 
 void DraftConnection::AskWhy() {
-  if (!std::exchange(asked_why_, true)) stream_->Finish(&status_, Tag(kFinished));
+  if (!std::exchange(asked_why_, true)) stream_->Finish(&status_, &tags_[kFinished]);
 }
 
 // What the server sent makes no sense: nothing more is heard from it.
@@ -127,7 +125,7 @@ void DraftConnection::Send(const BurstRequest& request) {
   if (ended_ || asked_why_) return;
   outgoing_.push_back(assay::Write(request));
   sent_bytes_ += static_cast<int64_t>(outgoing_.back().ByteSizeLong()) + kFrameBytes;
-  if (outgoing_.size() == 1) stream_->Write(outgoing_.front(), Tag(kWrote));
+  if (outgoing_.size() == 1) stream_->Write(outgoing_.front(), &tags_[kWrote]);
 }
 
 std::optional<BurstAnswer> DraftConnection::TakeAnswer() {

@@ -51,9 +51,8 @@ class DraftConnection {
   int64_t sent_bytes() const { return sent_bytes_; }
 
  private:
-  enum Event : intptr_t { kStarted = 1, kRead, kWrote, kFinished };
+  enum Event { kStarted, kRead, kWrote, kFinished };
 
-  static void* Tag(Event event);
   void Handle(Event event, bool ok);
   void Receive();
   void Write(wire::FromClient message);
@@ -66,6 +65,8 @@ class DraftConnection {
   grpc::ClientContext context_;
   grpc::CompletionQueue queue_;
   std::unique_ptr<grpc::ClientAsyncReaderWriter<wire::FromClient, wire::FromServer>> stream_;
+  // What marks each event in the queue: its address.
+  Event tags_[4] = {kStarted, kRead, kWrote, kFinished};
   wire::FromServer incoming_;
   std::deque<wire::FromClient> outgoing_;  // the first one is being written
   std::deque<BurstAnswer> answers_;

@@ -94,6 +94,8 @@ class DraftServer::Impl : public DraftStreamHandler, public wire::Draft::Callbac
     watcher_ = std::thread([this] { Watch(); });
   }
 
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
   ~Impl() override {
     Stop();
     {

@@ -210,7 +210,7 @@ TEST_P(DraftSessionTest, EndsBeforeAGuessThatIsUnlikely) {
 
 TEST_P(DraftSessionTest, RefusesRequestsThatMakeNoSense) {
   DraftSession remote(draft_.engine, {.context = 64, .max_draft = 4});
-  const auto refused = [&](BurstRequest request) { EXPECT_THROW(remote.Apply(request), Error); };
+  const auto refused = [&](const BurstRequest& request) { EXPECT_THROW(remote.Apply(request), Error); };
   refused({.count = 4});                 // no text
   refused({.tokens = {1}, .count = 5});  // more than was agreed
   refused({.tokens = {1}, .count = -1});

@@ -45,7 +45,7 @@ ErrorKind KindOf(const grpc::Status& status) {
 
 // What a status says, in our words where gRPC's are of its insides.
 std::string Reason(const grpc::Status& status) {
-  const std::string text = OneLine(status.error_message());
+  std::string text = OneLine(status.error_message());
   const auto has = [&](std::string_view part) { return text.find(part) != std::string::npos; };
   switch (status.error_code()) {
     case grpc::StatusCode::OK:
@@ -60,8 +60,11 @@ std::string Reason(const grpc::Status& status) {
         return "its certificate does not match; give the one that signed it (--draft-ca), and the name that it is for";
       }
       if (has("Ssl handshake failed") || has("WRONG_VERSION_NUMBER")) return "it does not speak TLS";
-      if (has("failed to connect") || has("onnection refused") || has("DNS resolution")) {
-        return fmt::format("it cannot be reached ({})", text);
+      if (has("HTTP/2")) return "what answers there is no draft server";
+      if (has("failed to connect") || has("DNS resolution")) {
+        // The last part is the system's reason.
+        return fmt::format("it cannot be reached ({}); see that it runs, and that the address is right",
+                           text.substr(text.rfind(": ") == std::string::npos ? 0 : text.rfind(": ") + 2));
       }
       return text;
     default:

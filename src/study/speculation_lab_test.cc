@@ -8,10 +8,10 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/testing/temporary_directory.h"
 #include "base/whereabouts.h"
 #include "decode/testing/distant_drafter.h"
 #include "measure/environment.h"
-#include "store/testing/directory.h"
 
 namespace assay {
 namespace {
@@ -59,7 +59,7 @@ class SpeculationLabTest : public testing::Test {
   LoadedModel elsewhere_{kModels / "tiny-qwen35-draft.gguf", *other_backend_};
   ModelIdentity identity_ = Identify(target_.model->file);
   std::vector<PromptSet> sets_ = {{"text", {{"a", "Once upon a time there was"}, {"b", "The sun and the moon"}}}};
-  TestDirectory directory_;
+  const TemporaryDirectory directory_;
   Store store_{directory_ / "assay.db"};
 };
 

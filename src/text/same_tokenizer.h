@@ -17,7 +17,8 @@ void RequireSameTokenizer(const Tokenizer& a, std::string_view a_name, const Tok
 std::string RequireDraftVocabulary(const Tokenizer& target, std::string_view target_name, const Tokenizer& draft,
                                    std::string_view draft_name);
 
-// The same 128 bits (32 hex digits) for tokenizers that are the same by RequireSameTokenizer(), also on another machine.
+// The same 128 bits (32 hex digits) for tokenizers that are the same by RequireSameTokenizer(), also on another
+// machine.
 std::string TokenizerDigest(const Tokenizer& tokenizer);
 
 // Whether tokenizers that are the same by RequireSameTokenizer() may still cut a text into other ids: rules of other

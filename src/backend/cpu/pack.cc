@@ -71,7 +71,7 @@ struct SmallFormat {
   }
 };
 
-struct Q8_0 : SmallFormat<Eights, Q80Layout::kBytes, false> {
+struct Q80Blocks : SmallFormat<Eights, Q80Layout::kBytes, false> {
   static void Pack(const FourRows& from, const Lanes& to, int block) {
     PutScales(from, to, block);
     Words w[8];
@@ -88,8 +88,8 @@ struct FourBits : SmallFormat<Fours, kFileBytes, kHasMinima> {
     Base::PutNibbles(from, to, block);
   }
 };
-using Q4_0 = FourBits<Q40Layout::kBytes, false>;
-using Q4_1 = FourBits<Q41Layout::kBytes, true>;
+using Q40Blocks = FourBits<Q40Layout::kBytes, false>;
+using Q41Blocks = FourBits<Q41Layout::kBytes, true>;
 
 template <int kFileBytes, bool kHasMinima>
 struct FiveBits : SmallFormat<FoursAndOnes, kFileBytes, kHasMinima> {
@@ -100,10 +100,10 @@ struct FiveBits : SmallFormat<FoursAndOnes, kFileBytes, kHasMinima> {
     Base::PutNibbles(from, to, block);
   }
 };
-using Q5_0 = FiveBits<Q50Layout::kBytes, false>;
-using Q5_1 = FiveBits<Q51Layout::kBytes, true>;
+using Q50Blocks = FiveBits<Q50Layout::kBytes, false>;
+using Q51Blocks = FiveBits<Q51Layout::kBytes, true>;
 
-struct MXFP4 : SmallFormat<Fours, Mxfp4Layout::kBytes, false> {
+struct Mxfp4Blocks : SmallFormat<Fours, Mxfp4Layout::kBytes, false> {
   static void Pack(const FourRows& from, const Lanes& to, int block) {
     for (int i = 0; i < 4; ++i) {
       const auto bits = static_cast<uint16_t>(std::bit_cast<uint32_t>(ExponentScale(from.row[i][0])) >> 16);
@@ -167,7 +167,7 @@ struct SuperFormat {
   }
 };
 
-struct Q2_K : SuperFormat<Twos, Q2KLayout::kBytes> {
+struct Q2KBlocks : SuperFormat<Twos, Q2KLayout::kBytes> {
   static void Pack(const FourRows& from, const Lanes& to, int) {
     to.PutHalves(from, 80, 0);
     to.PutHalves(from, 82, 32);
@@ -178,7 +178,7 @@ struct Q2_K : SuperFormat<Twos, Q2KLayout::kBytes> {
   }
 };
 
-struct Q3_K : SuperFormat<TwosAndOnes, Q3KLayout::kBytes> {
+struct Q3KBlocks : SuperFormat<TwosAndOnes, Q3KLayout::kBytes> {
   static void Pack(const FourRows& from, const Lanes& to, int) {
     to.PutHalves(from, 108, 0);
     Words packed[4];  // from 96 on: low nibbles of scales 0 to 7, beside those of 8 to 15; then the bits above
@@ -206,22 +206,22 @@ void PutAffineScales(const FourRows& from, const Lanes& to) {
   Format::PutBlockScales((w[3] >> 4U & 0x0F0F0F0FU) | (w[2] >> 2U & 0x30303030U), to, 4, 1);
 }
 
-struct Q4_K : SuperFormat<Fours, Q4KLayout::kBytes> {
+struct Q4KBlocks : SuperFormat<Fours, Q4KLayout::kBytes> {
   static void Pack(const FourRows& from, const Lanes& to, int) {
-    PutAffineScales<Q4_K>(from, to);
+    PutAffineScales<Q4KBlocks>(from, to);
     for (int i = 0; i < 4; ++i) PutNibbles(from, 16 + 32 * i, to, 2 * i, 2 * i + 1);
   }
 };
 
-struct Q5_K : SuperFormat<FoursAndOnes, Q5KLayout::kBytes> {
+struct Q5KBlocks : SuperFormat<FoursAndOnes, Q5KLayout::kBytes> {
   static void Pack(const FourRows& from, const Lanes& to, int) {
-    PutAffineScales<Q5_K>(from, to);
+    PutAffineScales<Q5KBlocks>(from, to);
     PutBits(from, 16, to);
     for (int i = 0; i < 4; ++i) PutNibbles(from, 48 + 32 * i, to, 2 * i, 2 * i + 1);
   }
 };
 
-struct Q6_K : SuperFormat<FoursAndTwos, Q6KLayout::kBytes> {
+struct Q6KBlocks : SuperFormat<FoursAndTwos, Q6KLayout::kBytes> {
   static void Pack(const FourRows& from, const Lanes& to, int) {
     to.PutHalves(from, 208, 0);
     Words scales[4];
@@ -236,7 +236,7 @@ struct Q6_K : SuperFormat<FoursAndTwos, Q6KLayout::kBytes> {
   }
 };
 
-struct IQ4_XS : SuperFormat<Fours, Iq4XsLayout::kBytes, kBareScaledTogether> {
+struct Iq4XsBlocks : SuperFormat<Fours, Iq4XsLayout::kBytes, kBareScaledTogether> {
   static void Pack(const FourRows& from, const Lanes& to, int) {
     to.PutHalves(from, 0, 0);
     const Words top = from.LoadOne(0) >> 16U;  // two bits of each scale, then four
@@ -259,9 +259,9 @@ struct IQ4_XS : SuperFormat<Fours, Iq4XsLayout::kBytes, kBareScaledTogether> {
 constexpr int kMostRows = kPanelRows * kFloatGroup;  // of a group
 
 struct GroupRows {
-  const uint8_t* row[kMostRows];
-  int64_t panels;  // with rows
-  int64_t columns;
+  const uint8_t* row[kMostRows] = {};
+  int64_t panels = 0;  // with rows
+  int64_t columns = 0;
 
   FourRows Four(int64_t panel, int lane, int64_t at) const {
     const uint8_t* const* first = row + panel * kPanelRows + lane;
@@ -344,13 +344,22 @@ constexpr PackingRow BlockRow(Format format) {
 }
 
 constexpr PackingRow kPackingTable[kPackings] = {
-    FloatRow<4>(Format::kF32),         FloatRow<2>(Format::kF16),       FloatRow<2>(Format::kBF16),
-    BlockRow<Q8_0>(Format::kQ8_0),     BlockRow<Q6_K>(Format::kQ6_K),   BlockRow<Q5_K>(Format::kQ5_K),
-    BlockRow<Q4_K>(Format::kQ4_K),     BlockRow<Q3_K>(Format::kQ3_K),   BlockRow<Q2_K>(Format::kQ2_K),
-    BlockRow<Q4_0>(Format::kQ4_0),     BlockRow<Q4_1>(Format::kQ4_1),   BlockRow<Q5_0>(Format::kQ5_0),
-    BlockRow<Q5_1>(Format::kQ5_1),
-    BlockRow<Q4_0>(Format::kIQ4_NL),  // the same block; its codes are indices
-    BlockRow<IQ4_XS>(Format::kIQ4_XS), BlockRow<MXFP4>(Format::kMXFP4),
+    FloatRow<4>(Format::kF32),
+    FloatRow<2>(Format::kF16),
+    FloatRow<2>(Format::kBF16),
+    BlockRow<Q80Blocks>(Format::kQ8_0),
+    BlockRow<Q6KBlocks>(Format::kQ6_K),
+    BlockRow<Q5KBlocks>(Format::kQ5_K),
+    BlockRow<Q4KBlocks>(Format::kQ4_K),
+    BlockRow<Q3KBlocks>(Format::kQ3_K),
+    BlockRow<Q2KBlocks>(Format::kQ2_K),
+    BlockRow<Q40Blocks>(Format::kQ4_0),
+    BlockRow<Q41Blocks>(Format::kQ4_1),
+    BlockRow<Q50Blocks>(Format::kQ5_0),
+    BlockRow<Q51Blocks>(Format::kQ5_1),
+    BlockRow<Q40Blocks>(Format::kIQ4_NL),  // the same block; its codes are indices
+    BlockRow<Iq4XsBlocks>(Format::kIQ4_XS),
+    BlockRow<Mxfp4Blocks>(Format::kMXFP4),
 };
 
 const PackingRow& RowOf(Packing packing) { return kPackingTable[static_cast<int>(packing)]; }

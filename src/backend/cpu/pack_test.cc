@@ -32,7 +32,7 @@ struct Block {
 
 template <typename Layout>
 Block TakeSmall(const uint8_t* from, int offset) {
-  BlockFields fields;
+  BlockFields fields = {};
   Layout::Unpack(from, fields);
   Block block = {.columns = kBlock, .d = fields.d, .dmin = fields.min};
   for (int i = 0; i < kBlock; ++i) block.codes[i] = static_cast<uint8_t>(fields.code[i] + offset);
@@ -41,7 +41,7 @@ Block TakeSmall(const uint8_t* from, int offset) {
 
 template <typename Layout>
 Block TakeSuper(const uint8_t* from, int offset) {
-  typename Layout::Fields fields;
+  typename Layout::Fields fields = {};
   Layout::Unpack(from, fields);
   Block block = {.columns = kSuperBlock, .d = fields.d};
   for (int i = 0; i < kSuperBlock; ++i) block.codes[i] = static_cast<uint8_t>(fields.code[i] + offset);
@@ -54,7 +54,7 @@ Block TakeSuper(const uint8_t* from, int offset) {
 }
 
 Block TakePowers(const uint8_t* from) {
-  Mxfp4Fields fields;
+  Mxfp4Fields fields = {};
   Mxfp4Layout::Unpack(from, fields);
   Block block = {.columns = kBlock};
   block.d = static_cast<uint16_t>(std::bit_cast<uint32_t>(ExponentScale(fields.exponent)) >> 16);
@@ -238,6 +238,25 @@ TEST_P(PackTest, GivesTheSameBytesOfRowsOfAnyLength) {
   const FormatTraits& traits = TraitsOf(GetParam());
   for (const int64_t bytes : {3000, 7000, 12'000}) Check(37, bytes / traits.block_bytes * traits.block_size, 1);
   Check(37, 4096, 1);
+}
+
+// Large weights are given back slice by slice, so that no more than a slice of the file is in memory beside them.
+TEST(CpuWeightTest, GivesBackWhatItTookInOrderAndOnce) {
+  constexpr int64_t kRows = 1000, kColumns = 4000, kExperts = 3;
+  const Bytes data(4 * kRows * kColumns * kExperts);
+  ThreadPool pool(2);
+  WeightArena arena;
+  size_t taken = 0, parts = 0;
+  WeightSource source = {"weight", Format::kF32, kRows, kColumns, kExperts, data};
+  source.taken = [&](std::span<const uint8_t> part) {
+    EXPECT_EQ(part.data(), data.data() + taken);
+    EXPECT_LE(part.size(), size_t{16} << 20);
+    taken += part.size();
+    ++parts;
+  };
+  const CpuWeight weight(source, pool, arena);
+  EXPECT_EQ(taken, data.size());
+  EXPECT_EQ(parts, 3U);
 }
 
 std::vector<Format> AllFormats() {

@@ -35,6 +35,9 @@ class DistantDrafter : public Drafter {
         who_(std::make_shared<const DrafterIdentity>(options_.identity)) {}
   ~DistantDrafter() override { Drop(); }
 
+  // Counts the bursts anew.
+  void Restart() { bursts_ = 0; }
+
   std::string description() const override { return "distant " + inner_->description(); }
 
   std::shared_ptr<const DrafterIdentity> identity() const override { return who_; }

@@ -292,6 +292,33 @@ bool MayBeSilent(std::string_view architecture, std::string_view key) {
   });
 }
 
+// Converters may write a number for each layer where all are the same.
+TEST(Architectures, ANumberForEachLayerIsTheNumber) {
+  const std::string key = "llama.attention.head_count_kv";
+  ChangedFile plain(kModels / "tiny-llama-Q8_0.gguf");
+  const std::string description = Description(BuildSpec(plain.Write())).text();
+  ChangedFile equal(kModels / "tiny-llama-Q8_0.gguf");
+  SetMetadata(equal.metadata(), key, GgufValue::Of(std::vector<int32_t>{2, 2, 2}));
+  EXPECT_EQ(Description(BuildSpec(equal.Write())).text(), description);
+  ChangedFile other(kModels / "tiny-llama-Q8_0.gguf");
+  SetMetadata(other.metadata(), key, GgufValue::Of(std::vector<int32_t>{2, 1, 2}));
+  EXPECT_NE(MessageOf(other.Write(), ErrorKind::kBadFile).find("blk.1.attn_k.weight has shape"), std::string::npos);
+  ChangedFile few(kModels / "tiny-llama-Q8_0.gguf");
+  SetMetadata(few.metadata(), key, GgufValue::Of(std::vector<int32_t>{2, 2}));
+  EXPECT_NE(MessageOf(few.Write(), ErrorKind::kBadFile).find(key), std::string::npos);
+}
+
+TEST(Architectures, Gemma3WithoutAWindowSeesEverythingInEachLayer) {
+  ChangedFile changed(kModels / "tiny-gemma3-Q8_0.gguf");
+  std::erase_if(changed.metadata(), [](const auto& entry) { return entry.first == "gemma3.attention.sliding_window"; });
+  const GgufFile file = changed.Write();
+  const ModelSpec spec = BuildSpec(file);
+  for (const LayerSpec& layer : spec.layers) {
+    EXPECT_EQ(layer.attention->window, 0);
+    EXPECT_EQ(layer.attention->rope.frequencies, spec.layers.back().attention->rope.frequencies);
+  }
+}
+
 class EveryArchitecture : public testing::TestWithParam<std::string_view> {
  protected:
   void SetUp() override {

@@ -52,7 +52,6 @@ struct TileInput {
 // harm. With several tokens asking always pays; with one, where a line of weights has products enough.
 constexpr int64_t kNearBytes = 4096;
 constexpr int64_t kFarBytes = 20480;
-constexpr int kProductsWorthAsking = 2;  // for each line of weights
 constexpr bool WorthAsking(int tokens, int64_t block_bytes) {
   return tokens > 1 || int64_t{8} * kQuantGroup * kVector >= kProductsWorthAsking * block_bytes;
 }
@@ -77,6 +76,16 @@ struct TileDots {
   Ints of[kPanels][kTokens];
 };
 
+// The codes of a quad, as DotQuad() takes them.
+template <typename Format, int kQuad>
+__attribute__((always_inline)) inline Bytes QuadCodes(const uint8_t* block) {
+  if constexpr (Format::kLevels) {
+    return Format::template Levels<kQuad>(block);
+  } else {
+    return Format::template Codes<kQuad>(block);
+  }
+}
+
 // Adds the products of a quad of columns.
 template <typename Format, int kQuad, int kTokens, int kPanels>
 __attribute__((always_inline)) inline void DotQuad(const Bytes (&codes)[kPanels], const TileInput& x,
@@ -87,7 +96,11 @@ __attribute__((always_inline)) inline void DotQuad(const Bytes (&codes)[kPanels]
     ASSAY_UNROLL
     for (int p = 0; p < kPanels; ++p) {
       Ints& dot = dots.of[p][t];
-      dot = Format::kSigned ? DotSigned(dot, codes[p], four) : Dot(dot, codes[p], four);
+      if constexpr (Format::kLevels) {
+        dot = DotLevels(dot, codes[p], four);
+      } else {
+        dot = Format::kSigned ? DotSigned(dot, codes[p], four) : Dot(dot, codes[p], four);
+      }
     }
   }
 }
@@ -134,7 +147,7 @@ __attribute__((always_inline)) inline void DotSubBlock(const uint8_t* const (&bl
     Bytes codes[kPanels];
     ASSAY_UNROLL
     for (int p = 0; p < kPanels; ++p) {
-      codes[p] = Format::template Codes<kQuad>(blocks[p]);
+      codes[p] = QuadCodes<Format, kQuad>(blocks[p]);
     }
     if constexpr (kFine) {
       DotFineQuad<kQuad>(codes, x, dots);

@@ -21,24 +21,41 @@ struct FourBits {
   }
 };
 
+struct Codebook {
+  uint8_t codes[16];
+};
+// The same, with `by` added to each (modulo 256).
+constexpr Codebook Moved(Codebook book, int by) {
+  for (uint8_t& code : book.codes) code = static_cast<uint8_t>(code + by);
+  return book;
+}
+// The levels of IQ4_NL and IQ4_XS plus 128.
+inline constexpr Codebook kUnequalLevels = {{1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241}};
+// Those of MXFP4, twice E2M1, plus 16.
+inline constexpr Codebook kE2m1Levels = {{16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4}};
+
 // Four bits that are the index of a code.
-template <typename Codebook>
+template <const Codebook& kBook>
 struct FourBitsOf {
   static constexpr int kVectors = kPlane4;
   template <int kQuad>
   static Bytes Codes(const uint8_t* p) {
-    return LookUp16(Codebook::kTable, FourBits::Codes<kQuad>(p));
+    return LookUp16(kBook.codes, FourBits::Codes<kQuad>(p));
   }
 };
 
-// The levels of IQ4_NL and IQ4_XS plus 128.
-struct UnequalLevels {
-  static constexpr uint8_t kTable[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
+// Levels that need a sign: beside the codes, which are levels plus 128, what DotLevels() takes.
+struct FourBitsOfLevels : FourBitsOf<kUnequalLevels> {
+  static constexpr Codebook kLevelBook = Moved(kUnequalLevels, kLevelOffset - 128);
+  template <int kQuad>
+  static Bytes Levels(const uint8_t* p) {
+    return LookUp16(kLevelBook.codes, FourBits::Codes<kQuad>(p));
+  }
 };
-// Those of MXFP4, twice E2M1, plus 16.
-struct E2m1Levels {
-  static constexpr uint8_t kTable[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4};
-};
+template <typename Plane>
+constexpr bool kHasLevels = false;
+template <>
+constexpr bool kHasLevels<FourBitsOfLevels> = true;
 
 struct FiveBits {
   static constexpr int kVectors = kPlane1 + kPlane4;
@@ -160,13 +177,15 @@ struct SuperScales16Minima : SuperScales<kBlockVectors> {
   }
 };
 
-// ---- The formats. kSigned: codes are 0 to 255 and stand for code - 128. kStreams: what is read comes from memory.
+// ---- The formats. kSigned: codes are 0 to 255 and stand for code - 128. kLevels: they can be had as Levels(), too.
+// kStreams: what is read comes from memory.
 
 template <typename ScalesType, typename PlaneType, int kOffset>
 struct Packed {
   using Scales = ScalesType;
   static constexpr int kBlocks = Scales::kBlocks, kSubs = Scales::kSubs, kOffsetBits = kOffset;
   static constexpr bool kSuper = Scales::kSuper, kMinima = Scales::kMinima, kSigned = kOffset == 7, kStreams = true;
+  static constexpr bool kLevels = kHasLevels<PlaneType>;
   static constexpr int64_t kRecordStride = kVectorStride * Scales::Vectors(PlaneType::kVectors);
   static int OffsetBits(const DotArgs&) { return kOffsetBits; }
   static const uint8_t* Block(const uint8_t* record, int block) {
@@ -176,6 +195,10 @@ struct Packed {
   static Bytes Codes(const uint8_t* block) {
     return PlaneType::template Codes<kQuad>(block);
   }
+  template <int kQuad>
+  static Bytes Levels(const uint8_t* block) {
+    return PlaneType::template Levels<kQuad>(block);
+  }
 };
 
 using Q8_0 = Packed<BlockScales<false>, EightBits, 7>;
@@ -183,12 +206,12 @@ using Q4_0 = Packed<BlockScales<false>, FourBits, 3>;
 using Q4_1 = Packed<BlockScales<true>, FourBits, 0>;
 using Q5_0 = Packed<BlockScales<false>, FiveBits, 4>;
 using Q5_1 = Packed<BlockScales<true>, FiveBits, 0>;
-using IQ4_NL = Packed<BlockScales<false>, FourBitsOf<UnequalLevels>, 7>;
-using MXFP4 = Packed<BlockScales<false, true>, FourBitsOf<E2m1Levels>, 4>;
+using IQ4_NL = Packed<BlockScales<false>, FourBitsOfLevels, 7>;
+using MXFP4 = Packed<BlockScales<false, true>, FourBitsOf<kE2m1Levels>, 4>;
 using Q4_K = Packed<SuperScales32<FourBits::kVectors>, FourBits, 0>;
 using Q5_K = Packed<SuperScales32<FiveBits::kVectors>, FiveBits, 0>;
 using Q6_K = Packed<SuperScales16<SixBits::kVectors>, SixBits, 5>;
-using IQ4_XS = Packed<SuperScalesBare<kPlane4>, FourBitsOf<UnequalLevels>, 7>;
+using IQ4_XS = Packed<SuperScalesBare<kPlane4>, FourBitsOfLevels, 7>;
 using Q3_K = Packed<SuperScales16<ThreeBits::kVectors>, ThreeBits, 2>;
 using Q2_K = Packed<SuperScales16Minima<TwoBits::kVectors>, TwoBits, 0>;
 
@@ -198,7 +221,7 @@ using Q2_K = Packed<SuperScales16Minima<TwoBits::kVectors>, TwoBits, 0>;
 template <bool kHasMinima, bool kIsSigned>
 struct Expanded {
   static constexpr int kBlocks = kSmallBlocks, kSubs = 1;
-  static constexpr bool kSuper = false, kMinima = kHasMinima, kSigned = kIsSigned, kStreams = false;
+  static constexpr bool kSuper = false, kMinima = kHasMinima, kSigned = kIsSigned, kStreams = false, kLevels = false;
   static constexpr int kBlockStride = kVectorStride * (kPlane8 + (kMinima ? 2 : 1));
   static constexpr int64_t kRecordStride = int64_t{kBlocks} * kBlockStride;
   static int OffsetBits(const DotArgs& args) { return args.offset_bits; }
@@ -222,6 +245,7 @@ template <int kSubBlocks, int kMinimumPairs, bool kIsSigned>
 struct ExpandedSuper {
   static constexpr int kBlocks = kSuperBlocks, kSubs = kSubBlocks;
   static constexpr bool kSuper = true, kMinima = kMinimumPairs > 0, kSigned = kIsSigned, kStreams = false;
+  static constexpr bool kLevels = false;
   static constexpr int kBlockStride = kVectorStride * (kPlane8 + kSubs);
   static constexpr int kTail = kBlocks * kBlockStride;  // D, Dmin, minima
   static constexpr int64_t kRecordStride = kTail + kVectorStride * (kMinima ? 2 + kMinimumPairs : 1);

@@ -15,6 +15,9 @@ constexpr int kMaxTile = 4;
 constexpr int DotPanels(int tokens) { return tokens <= 2 ? 2 : 1; }
 constexpr int FloatPanels(int tokens) { return tokens == 1 ? 4 : tokens == 2 ? 2 : 1; }
 constexpr int kDeltaRows = 1;
+// Products of one token for each line of weights, from which on it pays to ask ahead: a product takes several
+// instructions.
+constexpr int kProductsWorthAsking = 1;
 
 struct Floats {
   __m256 lo, hi;
@@ -225,6 +228,14 @@ inline __m256i DotSignedRegister(__m256i sum, __m256i codes, __m256i x) {
 }
 inline Ints DotSigned(Ints sum, Bytes codes, Bytes x) {
   return {DotSignedRegister(sum.lo, codes.lo, x.lo), DotSignedRegister(sum.hi, codes.hi, x.hi)};
+}
+// Levels of at most 127 in magnitude take the sign of the activation instead, whose magnitude serves many of them.
+constexpr int kLevelOffset = 0;
+inline __m256i DotLevelsRegister(__m256i sum, __m256i levels, __m256i x) {
+  return DotRegister(sum, _mm256_abs_epi8(x), _mm256_sign_epi8(levels, x));
+}
+inline Ints DotLevels(Ints sum, Bytes levels, Bytes x) {
+  return {DotLevelsRegister(sum.lo, levels.lo, x.lo), DotLevelsRegister(sum.hi, levels.hi, x.hi)};
 }
 inline Ints DotShorts(Ints sum, Bytes a, Bytes b) {
   return {_mm256_add_epi32(sum.lo, _mm256_madd_epi16(a.lo, b.lo)),

@@ -17,6 +17,8 @@ constexpr int DotPanels(int) { return 2; }
 // Panels that a float tile takes at once.
 constexpr int FloatPanels(int) { return 4; }
 constexpr int kDeltaRows = 3;
+// Products of one token for each line of weights, from which on it pays to ask ahead.
+constexpr int kProductsWorthAsking = 2;
 
 struct Floats {
   __m512 v;
@@ -144,6 +146,9 @@ inline Ints Dot(Ints sum, Bytes codes, Bytes x) { return {_mm512_dpbusd_epi32(su
 // Codes up to 255 that stand for code - 128; `minus_sum` is minus the sum of the x that will follow.
 inline Ints StartSigned(int32_t minus_sum) { return {_mm512_slli_epi32(_mm512_set1_epi32(minus_sum), 7)}; }
 inline Ints DotSigned(Ints sum, Bytes codes, Bytes x) { return Dot(sum, codes, x); }
+// Levels plus kLevelOffset; the same here.
+constexpr int kLevelOffset = 128;
+inline Ints DotLevels(Ints sum, Bytes levels, Bytes x) { return DotSigned(sum, levels, x); }
 // Two 16-bit products per lane, modulo 2^32.
 inline Ints DotShorts(Ints sum, Bytes a, Bytes b) { return {_mm512_dpwssd_epi32(sum.v, a.v, b.v)}; }
 

@@ -15,6 +15,8 @@ constexpr int kMaxTile = 1;
 constexpr int DotPanels(int) { return 1; }
 constexpr int FloatPanels(int) { return 1; }
 constexpr int kDeltaRows = 1;
+// Products of one token for each line of weights, from which on it pays to ask ahead.
+constexpr int kProductsWorthAsking = 2;
 
 struct Floats {
   float v[16];
@@ -251,6 +253,9 @@ inline Ints Dot(Ints sum, Bytes codes, Bytes x) {
 }
 inline Ints StartSigned(int32_t minus_sum) { return SetInts(minus_sum * 128); }
 inline Ints DotSigned(Ints sum, Bytes codes, Bytes x) { return Dot(sum, codes, x); }
+// Levels plus kLevelOffset; the same here.
+constexpr int kLevelOffset = 128;
+inline Ints DotLevels(Ints sum, Bytes levels, Bytes x) { return DotSigned(sum, levels, x); }
 inline Ints DotShorts(Ints sum, Bytes a, Bytes b) {
   for (int i = 0; i < 32; ++i) {
     sum.v[i / 2] = WrapAdd(sum.v[i / 2], LoadAs<int16_t>(a.v, i) * LoadAs<int16_t>(b.v, i));
