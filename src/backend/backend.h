@@ -208,9 +208,9 @@ class Backend {
   // their softmax; out[t] += sum of w_e * down_e(act(gate_e(x)) * up_e(x)), the largest weight first. A token with
   // router logits that are not finite gets NaN.
   struct MoeWeights {
-    const Weight* gate;
-    const Weight* up;
-    const Weight* down;
+    const Weight* gate = nullptr;
+    const Weight* up = nullptr;
+    const Weight* down = nullptr;
     // [experts][rows], added to the products; null: none.
     const float* gate_bias = nullptr;
     const float* up_bias = nullptr;

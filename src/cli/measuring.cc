@@ -63,7 +63,7 @@ Subject::Subject(std::string path_given, Backend& backend)
     : LoadedModel(path_given, backend), path(std::move(path_given)), identity(Identify(model->file)) {}
 
 RunRecord MeasureTextPerplexity(Subject& model, Subject* base, const std::string& text_path, PerplexityOptions options,
-                                Settings settings) {
+                                const Settings& settings) {
   const TextFile file(text_path);
   const std::string_view text = file.text();
   WarnOfText(text, text_path);

@@ -45,7 +45,7 @@ void RequireDraft(const Model& target, std::string_view target_name, const Model
 // warns of windows that the text does not have and of a context that a model was not trained for. Throws kInvalid when
 // logits are not finite.
 RunRecord MeasureTextPerplexity(Subject& model, Subject* base, const std::string& text_path, PerplexityOptions options,
-                                Settings settings);
+                                const Settings& settings);
 
 // What was measured of speed.
 struct SpeedRuns {

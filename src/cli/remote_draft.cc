@@ -9,7 +9,7 @@ namespace assay {
 namespace {
 
 std::string Secret(const std::string& path) {
-  const std::string token = FirstLine(path).value_or("");
+  std::string token = FirstLine(path).value_or("");
   if (token.empty()) {
     Fail(ErrorKind::kUsage, "--draft-token-file {}: its first line is the token, and there is none; name the server's",
          path);

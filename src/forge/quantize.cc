@@ -51,6 +51,7 @@ MixtureFacts FactsOf(const GgufFile& file, bool has_importance) {
 void ApplyOverrides(const GgufFile& in, const std::vector<TypeOverride>& overrides,
                     std::vector<MixtureChoice>& choices) {
   std::vector<Pattern> patterns;
+  patterns.reserve(overrides.size());
   for (const TypeOverride& entry : overrides) patterns.emplace_back(entry.pattern);
   std::vector<bool> used(overrides.size());
   for (size_t i = 0; i < choices.size(); ++i) {
@@ -113,6 +114,7 @@ std::string FallbackNote(const GgufFile& in, const std::vector<MixtureChoice>& c
   }
   if (total == 0) return {};
   std::vector<std::string> kinds;
+  kinds.reserve(counts.size());
   for (const auto& [change, count] : counts) {
     kinds.push_back(
         fmt::format("{} {} instead of {}", count, TraitsOf(change.second).name, TraitsOf(change.first).name));

@@ -22,7 +22,6 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Not;
 using testing::WriteBytes;
 
 std::filesystem::path Demo() { return std::filesystem::path(ASSAY_SOURCE_DIR) / "models" / "tiny-qwen35-draft.gguf"; }

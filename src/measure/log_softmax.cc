@@ -32,16 +32,15 @@ inline float Exp(float x) {
   sum = sum * r + 0.5F;
   sum = sum * r + 1.0F;
   sum = sum * r + 1.0F;
-  const float power = std::bit_cast<float>((n + 127) << 23);
+  const auto power = std::bit_cast<float>((n + 127) << 23);
   return x < kSmallest ? 0.0F : sum * power;
 }
 
 // The largest logit, and whether all are finite: x - x is 0 for every finite x, and NaN for the others.
 std::pair<float, bool> LargestAndFinite(std::span<const float> logits) {
-  std::array<float, kLanes> largest;
-  std::array<float, kLanes> strange;
+  std::array<float, kLanes> largest = {};
+  std::array<float, kLanes> strange = {};
   largest.fill(-std::numeric_limits<float>::infinity());
-  strange.fill(0.0F);
   size_t i = 0;
   for (; i + kLanes <= logits.size(); i += kLanes) {
     for (size_t lane = 0; lane < kLanes; ++lane) {

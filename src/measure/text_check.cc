@@ -10,8 +10,6 @@
 namespace assay {
 namespace {
 
-using std::string_view_literals::operator""sv;
-
 // Text has none; UTF-16 of ASCII is half of them.
 bool HasManyNuls(std::string_view text) {
   constexpr size_t kSample = 64 << 10;
@@ -22,8 +20,8 @@ bool HasManyNuls(std::string_view text) {
 }  // namespace
 
 std::vector<std::string> CheckText(std::string_view text, std::string_view source) {
-  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF") || text.starts_with("\0\0\xFE\xFF"sv) ||
-      HasManyNuls(text)) {
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF") ||
+      text.starts_with(std::string_view("\0\0\xFE\xFF", 4)) || HasManyNuls(text)) {
     Fail(ErrorKind::kBadFile, "{}: this is UTF-16 or no text; convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)", source);
   }
   std::vector<std::string> warnings;

@@ -25,6 +25,7 @@ class DigestTest : public ::testing::Test {
     GgufMetadata metadata;
     SetMetadata(metadata, "general.file_type", GgufValue::Of(file_type));
     std::vector<GgufTensorInfo> infos;
+    infos.reserve(pieces.size());
     for (const Piece& piece : pieces) infos.push_back({piece.name, piece.shape, piece.format});
     GgufWriter writer(directory_ / "m.gguf", metadata, infos);
     size_t at = 0;

@@ -1,5 +1,4 @@
 #include "text/tokenizer.h"
-#include "text/end_tokens.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

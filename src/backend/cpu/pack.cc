@@ -423,7 +423,7 @@ void PackGroup(Packing packing, const uint8_t* rows, uint64_t row_bytes, int64_t
   alignas(kLineBytes) uint8_t staged[kStageBytes];
   for (int64_t first_row = 0; first_row < count; first_row += portion.rows) {
     const int64_t some_rows = std::min(portion.rows, count - first_row);
-    GroupRows source;
+    GroupRows source = {};
     source.panels = (some_rows + kPanelRows - 1) / kPanelRows;
     for (int64_t first = 0; first < columns; first += portion.columns) {
       source.columns = std::min(portion.columns, columns - first);

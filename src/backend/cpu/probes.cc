@@ -68,7 +68,6 @@ double MeasureReadBandwidth(int threads, double seconds) {
 
 FixedWork::FixedWork(ThreadPool& pool) : pool_(pool) {
   constexpr double kSeconds = 2e-3;
-  rounds_ = 1000;
   while (Seconds() < kSeconds / 2) rounds_ *= 2;
 }
 

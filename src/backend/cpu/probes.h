@@ -31,7 +31,7 @@ class FixedWork {
 
  private:
   ThreadPool& pool_;
-  int64_t rounds_ = 0;
+  int64_t rounds_ = 1000;
 };
 
 }  // namespace assay
