@@ -355,7 +355,7 @@ def advice(w):
         (2, "generate", "-m", llama), (2, *w.generate(llama, prompt="")), (2, *w.generate(llama, "-k", "99", "--draft", "ngram")),
         (2, *w.generate(llama, "--top-k", "-1")), (2, *w.generate(llama, "--top-p", "0")), (2, *w.generate(llama, "--min-p", "2")),
         (2, *w.generate(llama, "--temp", "-1")), (3, *w.generate(llama, "--draft", "none.gguf")),
-        (3, *w.generate(llama, "--draft", "grpc://host:1")),
+        (2, *w.generate(llama, "--draft", "grpc://host:1")),
         (2, "quantize", llama, "out.gguf", "Q9"), (2, "quantize", llama, "out.gguf", "Q8_0", "--tensor-type", "x"),
         (2, "quantize", llama, "out.gguf", "Q8_0", "--tensor-type", "(=Q8_0"),
         (2, "quantize", llama, "out.gguf", "Q8_0", "--tensor-type", "nowhere=Q8_0"),
