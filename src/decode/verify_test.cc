@@ -1,6 +1,7 @@
 // Speculative sampling leaves the target's distribution as it is: chi-squared tests that also catch broken versions.
 
 #include "decode/verify.h"
+#include "decode/testing/small_vocabulary.h"
 #include "decode/testing/top_of.h"
 
 #include <fmt/format.h>
@@ -14,19 +15,7 @@
 namespace assay {
 namespace {
 
-constexpr int kVocab = 8;
-constexpr int kDraws = 100000;
-// The 1% points for 1 to 7 degrees of freedom.
-constexpr double kChiSquaredAt1Percent[] = {0.0, 6.635, 9.210, 11.345, 13.277, 15.086, 16.812, 18.475};
-
 const SamplingOptions kSampling{.temperature = 1.0F};
-
-std::vector<float> Logits(uint64_t seed) {
-  Rng rng(seed);
-  std::vector<float> logits(kVocab);
-  for (float& x : logits) x = static_cast<float>(1.5 * rng.Normal());
-  return logits;
-}
 
 Distribution Sampled(std::span<const float> logits, const SamplingOptions& sampling) {
   return SamplingDistribution(logits, TopOf(logits), sampling);
@@ -34,11 +23,11 @@ Distribution Sampled(std::span<const float> logits, const SamplingOptions& sampl
 
 // Chi-squared over its 1% point; infinite when a token came that cannot.
 double Misfit(const std::vector<int>& counts, uint64_t seed, const SamplingOptions& sampling) {
-  const Distribution d = Sampled(Logits(seed), sampling);
+  const Distribution d = Sampled(RandomLogits(seed), sampling);
   double total = 0.0;
   double sum = 0.0;
   for (const int count : counts) total += count;
-  for (Token token = 0; token < kVocab; ++token) {
+  for (Token token = 0; token < kSmallVocab; ++token) {
     const double expected = d.ProbabilityOf(token) * total;
     const double off = counts[static_cast<size_t>(token)] - expected;
     if (expected == 0.0 && off > 0.0) return std::numeric_limits<double>::infinity();
@@ -52,7 +41,7 @@ using VerifyFunction = std::function<Verification(std::span<const float>, std::s
 
 // Two guesses drawn from q, judged by rows p0, p1, p2; what comes out first, and second where there is a second.
 struct Outcome {
-  std::vector<int> first = std::vector<int>(kVocab), second = std::vector<int>(kVocab);
+  std::vector<int> first = std::vector<int>(kSmallVocab), second = std::vector<int>(kSmallVocab);
 };
 
 enum class Guesses { kDrawn, kNamed };
@@ -60,12 +49,12 @@ enum class Guesses { kDrawn, kNamed };
 Outcome RunDrafts(const VerifyFunction& verify, Guesses guesses, const SamplingOptions& sampling = kSampling) {
   std::vector<float> rows;
   for (const uint64_t seed : {11U, 12U, 13U}) {
-    const std::vector<float> row = Logits(seed);
+    const std::vector<float> row = RandomLogits(seed);
     rows.insert(rows.end(), row.begin(), row.end());
   }
-  const std::vector<RowTop> tops = TopsOf(rows, kVocab);
-  const Distribution q0 = Sampled(Logits(21), sampling);
-  const Distribution q1 = Sampled(Logits(22), sampling);
+  const std::vector<RowTop> tops = TopsOf(rows, kSmallVocab);
+  const Distribution q0 = Sampled(RandomLogits(21), sampling);
+  const Distribution q1 = Sampled(RandomLogits(22), sampling);
   Rng rng(5);
   Outcome outcome;
   for (int i = 0; i < kDraws; ++i) {
@@ -109,8 +98,8 @@ TEST(Verify, TheTestCatchesARejectionStepThatIsBrokenOnPurpose) {
                                             const Draft& draft, const SamplingOptions& sampling, Rng& rng) {
     Verification verification = Verify(logits, tops, draft, sampling, rng);
     if (verification.accepted < static_cast<int>(draft.tokens.size())) {
-      const size_t row = static_cast<size_t>(verification.accepted) * kVocab;
-      verification.next = Sampled(logits.subspan(row, kVocab), sampling).Draw(rng);
+      const size_t row = static_cast<size_t>(verification.accepted) * kSmallVocab;
+      verification.next = Sampled(logits.subspan(row, kSmallVocab), sampling).Draw(rng);
     }
     return verification;
   };
@@ -125,11 +114,11 @@ TEST(Verify, TheTestCatchesARejectionStepThatIsBrokenOnPurpose) {
 }
 
 TEST(Verify, AProbabilityThatIsNotANumberRefusesTheGuess) {
-  const std::vector<float> rows(size_t{2} * kVocab, 0.0F);
-  const std::vector<RowTop> tops = TopsOf(rows, kVocab);
+  const std::vector<float> rows(size_t{2} * kSmallVocab, 0.0F);
+  const std::vector<RowTop> tops = TopsOf(rows, kSmallVocab);
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  const Draft draft{{3}, {Distribution({}, std::vector<float>(kVocab, kNan))}};
-  std::vector<int> counts(kVocab);
+  const Draft draft{{3}, {Distribution({}, std::vector<float>(kSmallVocab, kNan))}};
+  std::vector<int> counts(kSmallVocab);
   Rng rng(1);
   for (int i = 0; i < 1000; ++i) {
     const Verification verification = Verify(rows, tops, draft, kSampling, rng);

@@ -8,24 +8,14 @@
 #include <cmath>
 #include <numeric>
 
+#include "decode/testing/small_vocabulary.h"
 #include "decode/testing/top_of.h"
 #include "decode/verify.h"
 
 namespace assay {
 namespace {
 
-constexpr int kVocab = 8;
-constexpr int kDraws = 100000;
-constexpr double kChiSquaredAt1Percent[] = {0.0, 6.635, 9.210, 11.345, 13.277, 15.086, 16.812, 18.475};
-
 const SamplingOptions kSampling{.temperature = 1.0F};
-
-std::vector<float> Logits(uint64_t seed) {
-  Rng rng(seed);
-  std::vector<float> logits(kVocab);
-  for (float& x : logits) x = static_cast<float>(1.5 * rng.Normal());
-  return logits;
-}
 
 Distribution Sampled(std::span<const float> logits) { return SamplingDistribution(logits, TopOf(logits), kSampling); }
 
@@ -33,7 +23,7 @@ Distribution Sampled(std::span<const float> logits) { return SamplingDistributio
 double Misfit(const std::vector<int>& counts, const Distribution& d) {
   const double total = std::accumulate(counts.begin(), counts.end(), 0);
   double sum = 0.0;
-  for (Token token = 0; token < kVocab; ++token) {
+  for (Token token = 0; token < kSmallVocab; ++token) {
     const double expected = d.ProbabilityOf(token) * total;
     const double off = counts[static_cast<size_t>(token)] - expected;
     if (expected > 0.0) sum += off * off / expected;
@@ -65,16 +55,16 @@ TEST(Proposal, WhatRoundsToNothingIsCut) {
 }
 
 TEST(DrawBehind, FollowsTheDistributionOverTexts) {
-  const Distribution d = CutToLikeliest(Sampled(Logits(21)), 5).distribution();
-  std::vector<int> counts(kVocab);
+  const Distribution d = CutToLikeliest(Sampled(RandomLogits(21)), 5).distribution();
+  std::vector<int> counts(kSmallVocab);
   for (uint64_t text = 0; text < kDraws; ++text)
     ++counts[static_cast<size_t>(DrawBehind(d, 7, text * 0x9E3779B97F4A7C15ULL))];
   EXPECT_LT(Misfit(counts, d), 1.0);
 }
 
 TEST(DrawBehind, FollowsTheDistributionOverSeeds) {
-  const Distribution d = CutToLikeliest(Sampled(Logits(22)), 5).distribution();
-  std::vector<int> counts(kVocab);
+  const Distribution d = CutToLikeliest(Sampled(RandomLogits(22)), 5).distribution();
+  std::vector<int> counts(kSmallVocab);
   for (uint64_t seed = 0; seed < kDraws; ++seed) ++counts[static_cast<size_t>(DrawBehind(d, seed, 99))];
   EXPECT_LT(Misfit(counts, d), 1.0);
 }
@@ -84,15 +74,15 @@ TEST(Proposal, RejectionAgainstItLeavesTheTargetsDistribution) {
   for (const int most : {1, 2, 4, 8}) {
     std::vector<float> rows;
     for (const uint64_t seed : {11U, 12U, 13U}) {
-      const std::vector<float> row = Logits(seed);
+      const std::vector<float> row = RandomLogits(seed);
       rows.insert(rows.end(), row.begin(), row.end());
     }
-    const std::vector<RowTop> tops = TopsOf(rows, kVocab);
-    const Distribution q0 = CutToLikeliest(Sampled(Logits(21)), most).distribution();
-    const Distribution q1 = CutToLikeliest(Sampled(Logits(22)), most).distribution();
+    const std::vector<RowTop> tops = TopsOf(rows, kSmallVocab);
+    const Distribution q0 = CutToLikeliest(Sampled(RandomLogits(21)), most).distribution();
+    const Distribution q1 = CutToLikeliest(Sampled(RandomLogits(22)), most).distribution();
     Rng rng(5);
-    std::vector<int> first(kVocab);
-    std::vector<int> second(kVocab);
+    std::vector<int> first(kSmallVocab);
+    std::vector<int> second(kSmallVocab);
     for (uint64_t i = 0; i < kDraws; ++i) {
       const Token g0 = DrawBehind(q0, i, 1);
       const Token g1 = DrawBehind(q1, i, 2);
@@ -103,8 +93,8 @@ TEST(Proposal, RejectionAgainstItLeavesTheTargetsDistribution) {
       ++first[static_cast<size_t>(v.accepted > 0 ? g0 : v.next)];
       if (v.accepted > 0) ++second[static_cast<size_t>(v.accepted > 1 ? g1 : v.next)];
     }
-    EXPECT_LT(Misfit(first, Sampled(Logits(11))), 1.0) << most;
-    EXPECT_LT(Misfit(second, Sampled(Logits(12))), 1.0) << most;
+    EXPECT_LT(Misfit(first, Sampled(RandomLogits(11))), 1.0) << most;
+    EXPECT_LT(Misfit(second, Sampled(RandomLogits(12))), 1.0) << most;
   }
 }
 

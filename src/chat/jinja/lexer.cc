@@ -70,7 +70,8 @@ class Lexer {
     position_ += bytes;
   }
   void PassSpace() {
-    while (position_ < source_.size() && IsSpace(Utf8CodePoint(source_, position_))) Pass(CharBytes(source_[position_]));
+    while (position_ < source_.size() && IsSpace(Utf8CodePoint(source_, position_)))
+      Pass(CharBytes(source_[position_]));
   }
   void Add(TokenKind kind, std::string text) {
     tokens_.push_back({.kind = kind, .text = std::move(text), .line = line_});
