@@ -6,18 +6,14 @@
 #include "text/same_tokenizer.h"
 
 namespace assay {
-namespace {
 
-std::string Secret(const std::string& path) {
+std::string ReadDraftToken(std::string_view option, const std::string& path, std::string_view advice) {
   std::string token = FirstLine(path).value_or("");
   if (token.empty()) {
-    Fail(ErrorKind::kUsage, "--draft-token-file {}: its first line is the token, and there is none; name the server's",
-         path);
+    Fail(ErrorKind::kUsage, "{} {}: its first line is the token, and there is none; {}", option, path, advice);
   }
   return token;
 }
-
-}  // namespace
 
 void AddRemoteDraftOptions(CLI::App& app, RemoteDraftOptions& options) {
   app.add_option("--draft-token-file", options.token_file, "the draft server's token: the first line of this file")
@@ -31,7 +27,9 @@ void AddRemoteDraftOptions(CLI::App& app, RemoteDraftOptions& options) {
 DrafterFactory RemoteDraft(const std::string& url, const RemoteDraftOptions& options, const Model& target) {
   RemoteDrafterOptions remote;
   remote.url = url;
-  if (!options.token_file.empty()) remote.token = Secret(options.token_file);
+  if (!options.token_file.empty()) {
+    remote.token = ReadDraftToken("--draft-token-file", options.token_file, "name the server's");
+  }
   if (!options.ca_file.empty()) remote.tls_ca = ReadFile(options.ca_file);
   remote.tokenizer_digest = DraftVocabularyDigest(*target.tokenizer);
   remote.vocab = target.spec.vocab;

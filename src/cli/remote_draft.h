@@ -23,6 +23,10 @@ inline bool IsRemoteDraft(std::string_view draft) {
   return draft.starts_with("grpc://") || draft.starts_with("grpcs://");
 }
 
+// The token that draft servers and their clients share: the first line of the file that `option` names. Throws kUsage
+// with the advice when it has none.
+std::string ReadDraftToken(std::string_view option, const std::string& path, std::string_view advice);
+
 // Connects to that server for texts of `target`, which must outlive the factory. The factory throws as
 // MakeRemoteDrafter() does.
 DrafterFactory RemoteDraft(const std::string& url, const RemoteDraftOptions& options, const Model& target);

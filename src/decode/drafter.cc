@@ -55,14 +55,13 @@ class ModelDrafter : public HomeDrafter {
   std::optional<int> full_at() const override { return full_ ? std::optional(session_.context()) : std::nullopt; }
 
  private:
-  Draft Propose(std::span<const Token> targets, int count, const SamplingOptions& sampling, Rng& rng) override {
+  Draft Propose(std::span<const Token> text, int count, const SamplingOptions& sampling, Rng& rng) override {
     Draft draft;
-    full_ = targets.size() > static_cast<size_t>(session_.context());
+    full_ = text.size() > static_cast<size_t>(session_.context());
     if (full_) return draft;
-    const std::vector<Token> text = WithinVocabulary(targets, vocab_);
     Follow(text);
     // The text is certain; only the guesses may be undone.
-    const std::span<const Token> news = std::span(text).subspan(static_cast<size_t>(session_.position()));
+    const std::vector<Token> news = WithinVocabulary(text.subspan(static_cast<size_t>(session_.position())), vocab_);
     std::span<const float> logits = session_.Forward(news, Logits::kLast, Undo::kNever);
     Hash hash;
     for (;;) {
@@ -92,7 +91,7 @@ class ModelDrafter : public HomeDrafter {
     const std::span<const Token> held = session_.tokens();
     const size_t comparable = std::min(held.size(), text.size() - 1);
     size_t same = 0;
-    while (same < comparable && held[same] == text[same]) ++same;
+    while (same < comparable && held[same] == WithinVocabulary(text[same], vocab_)) ++same;
     session_.Truncate(static_cast<int>(same));
   }
 
@@ -144,9 +143,11 @@ std::unique_ptr<Drafter> MakeModelDrafter(Engine& engine, const ModelDrafterOpti
   return std::make_unique<ModelDrafter>(engine, options);
 }
 
+Token WithinVocabulary(Token token, int vocab) { return std::min(token, static_cast<Token>(vocab - 1)); }
+
 std::vector<Token> WithinVocabulary(std::span<const Token> tokens, int vocab) {
   std::vector<Token> within(tokens.begin(), tokens.end());
-  for (Token& token : within) token = std::min(token, static_cast<Token>(vocab - 1));
+  for (Token& token : within) token = WithinVocabulary(token, vocab);
   return within;
 }
 

@@ -124,8 +124,9 @@ struct ModelDrafterOptions {
 // Stops before a guess that the target does not have. The engine must outlive the drafter.
 std::unique_ptr<Drafter> MakeModelDrafter(Engine& engine, const ModelDrafterOptions& options);
 
-// The tokens as a model of `vocab` tokens can read them: for one that it does not have stands its last, which is
-// padding or rare.
+// Tokens as a model of `vocab` tokens can read them: for one that it does not have stands its last, which is padding or
+// rare.
+Token WithinVocabulary(Token token, int vocab);
 std::vector<Token> WithinVocabulary(std::span<const Token> tokens, int vocab);
 
 // Drafts by looking the last tokens up in the text before them and giving what followed there (prompt lookup, Saxena

@@ -39,7 +39,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const DraftConnectionOptions& options
 DraftConnection::DraftConnection(const DraftConnectionOptions& options)
     : channel_(MakeChannel(options)), stub_(wire::Draft::NewStub(channel_)) {
   if (!options.token.empty()) context_.AddMetadata("authorization", "Bearer " + options.token);
-  outgoing_.push_back(assay::Write(options.hello));
+  outgoing_.push_back(Write(options.hello));
   stream_ = stub_->PrepareAsyncSession(&context_, &queue_);
   stream_->StartCall(&tags_[kStarted]);
 }
@@ -123,7 +123,7 @@ void DraftConnection::Receive() {
 
 void DraftConnection::Send(const BurstRequest& request) {
   if (ended_ || asked_why_) return;
-  outgoing_.push_back(assay::Write(request));
+  outgoing_.push_back(Write(request));
   sent_bytes_ += static_cast<int64_t>(outgoing_.back().ByteSizeLong()) + kFrameBytes;
   if (outgoing_.size() == 1) stream_->Write(outgoing_.front(), &tags_[kWrote]);
 }

@@ -55,7 +55,6 @@ class DraftConnection {
 
   void Handle(Event event, bool ok);
   void Receive();
-  void Write(wire::FromClient message);
   void EndWith(const grpc::Status& status);
   void AskWhy();  // for the stream's status, once
 

@@ -151,9 +151,9 @@ TEST_F(DraftServerTest, GivesTheTokensAndRoundsOfALocalDraft) {
     RemoteDrafterOptions options = ClientOptions();
     options.ahead = ahead;
     const auto remote = MakeRemoteDrafter(options);
-    EXPECT_EQ(remote->model().digest, "digest");
-    EXPECT_EQ(remote->model().context, kContext);
-    EXPECT_EQ(remote->model().ahead, ahead);
+    EXPECT_EQ(remote->server().model_digest, "digest");
+    EXPECT_EQ(remote->server().context, kContext);
+    EXPECT_EQ(remote->server().ahead, ahead);
     for (const size_t offset : {2000U, 9000U, 9000U}) {
       const std::vector<Token> prompt = Prompt(offset);
       const std::vector<Token> expected = Plain(prompt, kGreedy);

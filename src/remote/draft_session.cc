@@ -196,9 +196,7 @@ void DraftSession::Extend(Branch& branch) {
     const Distribution whole = SamplingDistribution(logits.first(static_cast<size_t>(shared_)), top, sampling_.options);
     top_chance = whole.ProbabilityOf(top.token);
     proposal = CutToLikeliest(whole, options_.proposal_size);
-    uint64_t hash = branch.key;
-    for (const Token token : branch.tokens) hash = HashOfNext(hash, token);
-    guess = DrawBehind(proposal.distribution(), sampling_.seed, hash);
+    guess = DrawBehind(proposal.distribution(), sampling_.seed, HashOfNext(branch.key, branch.tokens));
   } else if (options_.min_probability > 0.0) {
     top_chance = session_.TopProbability(0);
   }
@@ -279,8 +277,7 @@ void DraftSession::AddBranch(std::span<const Token> guesses, Token other, double
   Branch branch;
   branch.outcome.assign(guesses.begin(), guesses.end());
   branch.outcome.push_back(other);
-  branch.key = text_.hash();
-  for (const Token token : branch.outcome) branch.key = HashOfNext(branch.key, token);
+  branch.key = HashOfNext(text_.hash(), branch.outcome);
   branch.chance = chance;
   branches_.push_back(std::move(branch));
 }

@@ -12,6 +12,11 @@ uint64_t HashOfNext(uint64_t hash, Token token) {
   return z ^ (z >> 31);
 }
 
+uint64_t HashOfNext(uint64_t hash, std::span<const Token> tokens) {
+  for (const Token token : tokens) hash = HashOfNext(hash, token);
+  return hash;
+}
+
 void HashedText::Truncate(size_t position) {
   tokens_.resize(position);
   hashes_.resize(position);

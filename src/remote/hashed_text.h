@@ -11,6 +11,7 @@ namespace assay {
 
 // The hash of a text that goes on by one token; that of the empty text is 0. It finds texts that differ by accident.
 uint64_t HashOfNext(uint64_t hash, Token token);
+uint64_t HashOfNext(uint64_t hash, std::span<const Token> tokens);  // by each of them
 
 // A text with the hash of each of its beginnings, by which two machines tell what both have.
 class HashedText {

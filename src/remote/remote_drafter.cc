@@ -97,8 +97,8 @@ class GrpcDrafter : public RemoteDrafter {
     ConnectFirst();
   }
 
-  std::string description() const override { return fmt::format("model {} at {}", model_.name, options_.url); }
-  const RemoteModel& model() const override { return model_; }
+  std::string description() const override { return fmt::format("model {} at {}", server_.model_name, options_.url); }
+  const DraftWelcome& server() const override { return server_; }
   std::shared_ptr<const DrafterIdentity> identity() const override { return who_; }
 
   void Prepare(std::span<const Token> prompt) override;
@@ -135,7 +135,7 @@ class GrpcDrafter : public RemoteDrafter {
 
   RemoteDrafterOptions options_;
   DraftConnectionOptions connection_options_;
-  RemoteModel model_;
+  DraftWelcome server_;
   std::shared_ptr<const DrafterIdentity> who_;
   std::unique_ptr<DraftConnection> connection_;
   bool welcomed_ = false;  // by this connection
@@ -196,15 +196,7 @@ void GrpcDrafter::ConnectFirst() {
 
 void GrpcDrafter::Adopt(const DraftWelcome& welcome) {
   welcomed_ = true;
-  model_ = {.server = welcome.server,
-            .backend = welcome.backend,
-            .device = welcome.device,
-            .machine = welcome.machine,
-            .process = welcome.process,
-            .name = welcome.model_name,
-            .digest = welcome.model_digest,
-            .context = welcome.context,
-            .ahead = welcome.ahead};
+  server_ = welcome;
   who_ = std::make_shared<const DrafterIdentity>(DrafterIdentity{.backend = welcome.backend,
                                                                  .device = welcome.device,
                                                                  .machine = welcome.machine,
@@ -245,7 +237,7 @@ bool GrpcDrafter::Connected() {
   }
   if (!connection_->welcome()) return false;
   if (welcomed_) return true;
-  if (connection_->welcome()->model_digest != model_.digest) {
+  if (connection_->welcome()->model_digest != server_.model_digest) {
     hopeless_ = true;
     Drop(fmt::format("the draft server at {}: another model answers now", options_.url));
     return false;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "decode/drafter.h"
+#include "remote/burst.h"
 
 namespace assay {
 
@@ -22,20 +23,12 @@ struct RemoteDrafterOptions {
   double answer_seconds = 2.0;   // for a burst, and 10 ms more for each token that the server has to read first
 };
 
-// What the server says of itself.
-struct RemoteModel {
-  std::string server, backend, device, machine, process;
-  std::string name, digest;
-  int context = 0;
-  bool ahead = false;
-};
-
 // Drafts with the model of a draft server (assay draft-server, docs/remote.md). When the server fails, or is late, the
 // text goes on without guesses; the connection is made anew meanwhile, after pauses that grow, and no round waits for
 // it.
 class RemoteDrafter : public Drafter {
  public:
-  virtual const RemoteModel& model() const = 0;
+  virtual const DraftWelcome& server() const = 0;  // what it says of itself
 };
 
 // Connects. Throws kUsage for an address that is none or may not be used in the clear, a wrong token, another tokenizer

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/measuring.h"
+#include "cli/remote_draft.h"
 #include "decode/speculate.h"
 #include "measure/environment.h"
 #include "remote/draft_server.h"
@@ -56,20 +57,13 @@ class StopSignals {
   sigset_t before_{};
 };
 
-std::string Secret(const std::string& path) {
-  std::string token = FirstLine(path).value_or("");
-  if (token.empty()) {
-    Fail(ErrorKind::kUsage, "--token-file {}: its first line is the token, and there is none; write one", path);
-  }
-  return token;
-}
-
 int Run(Options& options) {
   if (options.tls_cert.empty() != options.tls_key.empty()) {
     Fail(ErrorKind::kUsage, "TLS needs a certificate and its key; give both --tls-cert and --tls-key");
   }
   DraftServerOptions& server_options = options.server;
-  if (!options.token_file.empty()) server_options.token = Secret(options.token_file);
+  if (!options.token_file.empty())
+    server_options.token = ReadDraftToken("--token-file", options.token_file, "write one");
   if (!options.tls_cert.empty()) {
     server_options.tls_cert = ReadFile(options.tls_cert);
     server_options.tls_key = ReadFile(options.tls_key);
